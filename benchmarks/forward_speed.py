@@ -1,0 +1,73 @@
+"""Forward pass of one T=64 clip on the CPU: whole clip at once against the same modules called once per frame.
+
+    python benchmarks/forward_speed.py [--preset paper] [--rounds 7] [--threads 2]
+
+Eager fp32, same threads, alternating in one run. Prints milliseconds (median), GMAC/s and the ratio; exit status 1
+when the outputs differ by more than 1e-5 or the vectorised path is not faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from whodrives.models import FingerprintModel, build_model
+from whodrives.models.normalise import standardise
+
+FRAMES = 64
+# Multiply-accumulates: backbone a frame (ConvStack 6.916M, fcc 1.049M, k-NN 8.389M; conv1x1 fusion 4.194M more),
+# head a clip of 64 frames.
+BACKBONE_MACS = {"paper": 16.354e6 + 4.194e6, "release": 16.354e6}
+HEAD_MACS = 2007e6
+
+
+def per_frame(model: FingerprintModel, clip: Tensor) -> Tensor:
+    """The same modules, one frame at a time."""
+    frames = standardise(clip, model.config.normalisation)
+    features = [model.backbone(frames[:, step]) for step in range(frames.shape[1])]
+    volume = torch.stack([b - a for a, b in zip(features, features[1:], strict=False)], dim=2)
+    return F.normalize(model.head(volume), dim=1)
+
+
+def milliseconds(function: Callable[[], Tensor]) -> float:
+    """One timed call."""
+    start = time.perf_counter()
+    function()
+    return (time.perf_counter() - start) * 1e3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="paper", choices=sorted(BACKBONE_MACS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    model = build_model(arguments.preset).eval()
+    clip = torch.rand(1, FRAMES, 1, 128, 128)
+    with torch.inference_mode():
+        difference = float((model(clip) - per_frame(model, clip)).abs().max())
+        times: dict[str, list[float]] = {"whole clip": [], "per frame": []}
+        for _ in range(arguments.rounds):
+            times["whole clip"].append(milliseconds(lambda: model(clip)))
+            times["per frame"].append(milliseconds(lambda: per_frame(model, clip)))
+    macs = FRAMES * BACKBONE_MACS[arguments.preset] + HEAD_MACS
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    for name, value in medians.items():
+        print(f"{name:11s} {value:8.1f} ms  {macs / value / 1e6:7.1f} GMAC/s")
+    ratio = statistics.median(b / a for a, b in zip(times["whole clip"], times["per frame"], strict=True))
+    print(f"ratio {ratio:.2f} (median of {arguments.rounds} alternating rounds, {arguments.threads} threads)")
+    print(f"largest difference of the embeddings {difference:.1e}")
+    return int(difference > 1e-5 or ratio <= 1.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

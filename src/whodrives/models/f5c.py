@@ -1,0 +1,50 @@
+"""F5C, the per-frame backbone: ConvStack -> fcc -> ccc (paper Sec. III-B), vectorised over batch and time."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from whodrives.models.batchnorm import FrameBatchNorm
+from whodrives.models.config import ModelConfig
+from whodrives.models.fcc import FullyCircularConvolution
+from whodrives.models.graph import GraphAggregation
+
+# in, out, kernel, stride, padding: 128 -> 63 -> 31 -> 16 -> 16 pixels
+_LAYERS = ((1, 8, 4, 2, 0), (8, 32, 3, 2, 0), (32, 64, 2, 2, 1), (64, 128, 1, 1, 0))
+
+
+class ConvBlock(nn.Module):
+    """Convolution, BatchNorm, ReLU."""
+
+    def __init__(self, spec: tuple[int, int, int, int, int], per_step: bool) -> None:
+        super().__init__()
+        inputs, outputs, kernel, stride, padding = spec
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding)
+        self.norm = FrameBatchNorm(outputs, per_step)
+
+    def forward(self, x: Tensor, steps: int) -> Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H', W')."""
+        return F.relu(self.norm(self.conv(x), steps), inplace=True)
+
+
+class F5C(nn.Module):
+    """Frames (N, 1, 128, 128) -> feature maps (N, 128, 16, 16)."""
+
+    channels = 128
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        per_step = config.batchnorm == "per_frame_step"
+        self.conv_stack = nn.ModuleList(ConvBlock(spec, per_step) for spec in _LAYERS)
+        self.fcc = FullyCircularConvolution(self.channels, config)
+        self.ccc = GraphAggregation(
+            self.channels, config.neighbours, config.include_self, config.aggregation, config.dead_params
+        )
+
+    def forward(self, frames: Tensor, steps: int = 1) -> Tensor:
+        """frames (batch * steps, 1, 128, 128), standardised -> (batch * steps, 128, 16, 16)."""
+        x = frames
+        for block in self.conv_stack:
+            x = block(x, steps)
+        return self.ccc(self.fcc(x, steps))

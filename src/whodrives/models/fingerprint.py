@@ -1,0 +1,83 @@
+"""The fingerprint network: standardise, encode every frame, represent motion, embed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from whodrives.errors import InputError
+from whodrives.models.config import ModelConfig
+from whodrives.models.f5c import F5C
+from whodrives.models.head import TemporalHead
+from whodrives.models.normalise import standardise
+from whodrives.models.representation import REPRESENTATIONS
+from whodrives.models.resnet import ResNet18
+
+BACKBONES: dict[str, Callable[[ModelConfig], nn.Module]] = {"f5c": F5C, "resnet18": ResNet18}
+FRAME_SIZE = 128
+
+
+class FingerprintModel(nn.Module):
+    """One backbone, one representation, one head (paper Fig. 1).
+
+    `forward` takes (batch, T, 1, 128, 128) and gives (batch, embedding_dim) unit vectors.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = BACKBONES[config.backbone](config)
+        self.head = TemporalHead(F5C.channels, config)
+
+    def encode_frames(self, clip: Tensor) -> Tensor:
+        """Standardised frames (batch, S, 1, 128, 128) -> features (batch, S, 128, 16, 16), no loop over frames."""
+        batch, steps = clip.shape[:2]
+        features = self.backbone(clip.reshape(batch * steps, *clip.shape[2:]), steps)
+        return features.unflatten(0, (batch, steps))
+
+    def represent(self, clip: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Raw frames (batch, T, 1, 128, 128) -> the volume that the head sees (batch, 128, S, 16, 16)."""
+        frames = standardise(clip, self.config.normalisation, valid)
+        volume = REPRESENTATIONS[self.config.representation](self.encode_frames, frames)
+        return volume.transpose(1, 2)
+
+    def forward(self, clip: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Embed clips.
+
+        Parameters
+        ----------
+        clip : (batch, T, 1, 128, 128), float in 0..1 or uint8, T >= 2 consecutive grey frames.
+        valid : (batch,) int64 in 2..T, how many leading frames are real, the rest being repeats of the last;
+            their motion is masked. None: treat every frame as real (the paper's behaviour).
+
+        Returns
+        -------
+        (batch, embedding_dim) float32, rows of Euclidean norm 1.
+
+        Raises
+        ------
+        InputError
+            Wrong shape, T < 2, or `valid` out of range.
+        """
+        if clip.ndim != 5 or clip.shape[2] != 1 or clip.shape[3:] != (FRAME_SIZE, FRAME_SIZE):
+            raise InputError(
+                f"clip has shape {tuple(clip.shape)}; expected (batch, T, 1, {FRAME_SIZE}, {FRAME_SIZE}) grey frames"
+            )
+        if clip.shape[1] < 2:
+            raise InputError(f"clip has T = {clip.shape[1]} frames; motion needs at least 2")
+        steps = None
+        if valid is not None:
+            if valid.shape != (clip.shape[0],) or int(valid.min()) < 2 or int(valid.max()) > clip.shape[1]:
+                raise InputError(f"valid must hold one number in 2..{clip.shape[1]} for each clip")
+            # A difference is real only when both of its frames are.
+            steps = {"raw_feat": valid, "static": None}.get(self.config.representation, valid - 1)
+        if valid is not None and self.config.representation == "static":
+            # The centre of what is real: one frame each, picked before the backbone runs.
+            frames = standardise(clip, self.config.normalisation, valid)
+            centre = (valid // 2).view(-1, 1, 1, 1, 1).expand(-1, 1, *clip.shape[2:])
+            volume = self.encode_frames(frames.gather(1, centre)).transpose(1, 2)
+        else:
+            volume = self.represent(clip, valid)
+        return F.normalize(self.head(volume, steps).float(), dim=1)

@@ -1,0 +1,69 @@
+"""The temporal head: two 3-D convolutions over space and time, pooling, MLP (paper Sec. III-D)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from whodrives.models.config import ModelConfig
+
+
+class VolumeBlock(nn.Module):
+    """Conv3D (3x3x3) that halves one spatial axis, BatchNorm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, halved_axis: str) -> None:
+        super().__init__()
+        stride = (1, 2, 1) if halved_axis == "H" else (1, 1, 2)
+        self.conv3d = nn.Conv3d(inputs, outputs, 3, stride, padding=1)
+        self.norm = nn.BatchNorm3d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, inputs, T, H, W) -> (batch, outputs, T, H', W')."""
+        return F.relu(self.norm(self.conv3d(x)), inplace=True)
+
+
+class TemporalHead(nn.Module):
+    """Volume (batch, 128, T, 16, 16), time third -> (batch, embedding_dim), not yet normalised.
+
+    The volume lies in memory as (batch, T, H, W, C), the way the backbone leaves it, so stacking frames copies
+    nothing. (The released code puts time last; only the order of the kernel's axes differs.)
+    """
+
+    def __init__(self, channels: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            (VolumeBlock(channels, 64, config.halved_axis), VolumeBlock(64, 32, config.halved_axis))
+        )
+        self.mlp = nn.ModuleList(
+            (nn.Linear(32 * 4 * 4, config.hidden_dim), nn.Linear(config.hidden_dim, config.embedding_dim))
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, volume: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Embed a volume.
+
+        Parameters
+        ----------
+        volume : (batch, 128, T, 16, 16) float.
+        valid : (batch,) int64, how many leading time steps are real; the rest is padding, kept at zero through
+            both convolutions and left out of the average, so that a padded clip gives the embedding of the
+            short clip alone. None: all.
+        """
+        mask = None
+        if valid is not None:
+            steps = torch.arange(volume.shape[2], device=volume.device)
+            mask = (steps[None, :] < valid[:, None]).to(volume.dtype)[:, None, :, None, None]
+            volume = volume * mask
+        x = volume
+        for block in self.blocks:
+            x = block(x)
+            if mask is not None:
+                x = x * mask.to(x.dtype)
+        if valid is None:
+            x = x.mean(dim=2)
+        else:
+            x = x.sum(dim=2) / valid.to(x.dtype).view(-1, 1, 1, 1)
+        x = F.adaptive_avg_pool2d(x, (4, 4)).flatten(1)
+        hidden, final = self.mlp
+        return final(self.dropout(F.relu(hidden(x))))

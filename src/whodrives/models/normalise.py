@@ -1,0 +1,40 @@
+"""Input standardisation of a clip, part of the preprocessing contract."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPS = 1e-6
+FIXED_MEAN, FIXED_STD = 0.5, 0.25
+
+
+def standardise(clip: Tensor, mode: str, valid: Tensor | None = None) -> Tensor:
+    """Standardise frames.
+
+    Parameters
+    ----------
+    clip : (batch, T, 1, H, W) float in 0..1, or uint8 in 0..255 (divided by 255).
+    mode : ``clip``: (x - mean) / (std + 1e-6) with ONE mean and unbiased std over the whole clip (released code);
+        ``frame``: the same for each frame; ``fixed``: (x - 0.5) / 0.25.
+    valid : (batch,) int64, leading real frames; padding stays out of the statistics. None: all.
+
+    Returns
+    -------
+    Same shape, float32.
+    """
+    x = clip.float() / 255.0 if clip.dtype == torch.uint8 else clip.float()
+    if mode == "fixed":
+        return (x - FIXED_MEAN) / FIXED_STD
+    if mode == "frame":
+        std, mean = torch.std_mean(x, dim=(2, 3, 4), keepdim=True)
+        return (x - mean) / (std + EPS)
+    if valid is None:
+        std, mean = torch.std_mean(x, dim=(1, 2, 3, 4), keepdim=True)
+        return (x - mean) / (std + EPS)
+    steps = torch.arange(x.shape[1], device=x.device)
+    mask = (steps[None, :] < valid[:, None]).to(x.dtype)[:, :, None, None, None]
+    count = (valid * x[0, 0].numel()).to(x.dtype).view(-1, 1, 1, 1, 1)
+    mean = (x * mask).sum(dim=(1, 2, 3, 4), keepdim=True) / count
+    variance = ((x - mean).square() * mask).sum(dim=(1, 2, 3, 4), keepdim=True) / (count - 1)
+    return (x - mean) / (variance.sqrt() + EPS)

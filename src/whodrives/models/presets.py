@@ -1,0 +1,8 @@
+"""Named architectures. `paper` follows the text, `release` what the authors' code does."""
+
+from whodrives.models.config import ModelConfig
+
+PRESETS: dict[str, ModelConfig] = {
+    "paper": ModelConfig(),
+    "release": ModelConfig(fusion="none", halved_axis="W", batchnorm="per_frame_step"),
+}
