@@ -9,6 +9,7 @@ when the outputs differ by more than 1e-5 or the vectorised path is not faster.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import sys
 import time
@@ -32,7 +33,7 @@ def per_frame(model: FingerprintModel, clip: Tensor) -> Tensor:
     """The same modules, one frame at a time."""
     frames = standardise(clip, model.config.normalisation)
     features = [model.backbone(frames[:, step]) for step in range(frames.shape[1])]
-    volume = torch.stack([b - a for a, b in zip(features, features[1:], strict=False)], dim=2)
+    volume = torch.stack([b - a for a, b in itertools.pairwise(features)], dim=2)
     return F.normalize(model.head(volume), dim=1)
 
 

@@ -43,7 +43,8 @@ class FrameBatchNorm(nn.BatchNorm2d):
         age = torch.arange(steps - 1, -1, -1, device=mean.device, dtype=mean.dtype)
         weights = momentum * (1.0 - momentum) ** age
         keep = (1.0 - momentum) ** steps
-        assert self.running_mean is not None and self.running_var is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
         self.running_mean.mul_(keep).add_(weights @ mean)
         self.running_var.mul_(keep).add_(weights @ var)
         if self.num_batches_tracked is not None:

@@ -1,0 +1,136 @@
+"""`whodrives embed`: videos to a file of fingerprints."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from whodrives.cli.options import embedding_options, json_option
+from whodrives.cli.output import plain, print_error, print_json, print_lines, print_table, progress
+from whodrives.errors import InputError, WhodrivesError
+
+if TYPE_CHECKING:
+    from whodrives.verification.embedding import Embedding
+
+FORMATS = (".npz", ".parquet")
+
+
+@click.command("embed")
+@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
+@click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help=".npz or .parquet")
+@embedding_options
+@json_option
+def embed(
+    videos: tuple[str, ...],
+    out: Path,
+    model: str,
+    crop: str | None,
+    hop: int | None,
+    device: str | None,
+    as_json: bool,
+) -> int:
+    """Write the fingerprint of every window of every VIDEO to one file.
+
+    Arrays (columns), a row for each window: embeddings (W, 256) unit float32, paths, start_frames, and valid_frames
+    (real frames of the window) and usable (long enough, moving). A bad file is reported, the others are still done.
+    """
+    from whodrives.verification.fingerprinter import Fingerprinter
+
+    if out.suffix.lower() not in FORMATS:
+        raise InputError(f"{out}: unknown kind of file; end the name in {' or '.join(FORMATS)}")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out}: there is no folder {out.absolute().parent}; make it first")
+    fingerprinter = Fingerprinter.load(model, device)
+    done: list[Embedding] = []
+    failed: list[tuple[str, WhodrivesError]] = []
+    with progress("embedding", len(videos), as_json) as advance:
+        for video in videos:
+            try:
+                done.append(fingerprinter.embed(video, crop=crop, hop=hop))
+            except WhodrivesError as error:
+                failed.append((video, error))
+            advance()
+    if done:
+        write_embeddings(out, done)
+    if as_json:
+        print_json(
+            {
+                "out": plain(str(out)) if done else None,
+                "model": fingerprinter.model.to_dict(),
+                "contract": {**fingerprinter.contract.to_dict(), "digest": fingerprinter.contract.digest()},
+                "videos": [_summary(part) for part in done],
+                "errors": [
+                    {"path": plain(path), "type": type(problem).__name__, "message": plain(str(problem))}
+                    for path, problem in failed
+                ],
+            }
+        )
+    else:
+        rows = []
+        for part in done:
+            info = part.videos[0]
+            usable = f"{int(part.usable.sum())} of {len(part.windows)}"
+            rows.append((info.path, f"{info.n_frames}", f"{info.source_fps:.2f}", usable, "; ".join(info.warnings)))
+        if rows:
+            print_table(("video", "frames", "source fps", "usable windows", "warnings"), rows)
+            print_lines(f"{sum(len(part.windows) for part in done)} fingerprints in {out}")
+        for _, problem in failed:
+            print_error(type(problem).__name__, str(problem), as_json=False)
+    return 2 if failed else 0
+
+
+def write_embeddings(out: Path, parts: list[Embedding]) -> None:
+    """Write the fingerprints of several videos, in one step, so that no half of a file is ever seen."""
+    import numpy as np
+
+    joined = type(parts[0]).join(parts)
+    columns = {
+        "paths": np.array([joined.videos[window.video].path for window in joined.windows], dtype=np.str_),
+        "start_frames": np.array([window.start for window in joined.windows], dtype=np.int64),
+        "valid_frames": np.array([window.valid for window in joined.windows], dtype=np.int64),
+        "usable": joined.usable,
+    }
+    origin = {"weights": joined.model.digest, "contract": joined.contract.digest()}
+    handle, temporary = tempfile.mkstemp(dir=out.absolute().parent, prefix=f".{out.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if out.suffix.lower() == ".npz":
+                np.savez(file, embeddings=joined.vectors, **columns, **origin)  # type: ignore[arg-type]
+            else:
+                import pyarrow as pa
+                from pyarrow import parquet
+
+                flat = pa.array(joined.vectors.ravel(), type=pa.float32())
+                arrays = {"embeddings": pa.FixedSizeListArray.from_arrays(flat, joined.vectors.shape[1])}
+                arrays["paths"] = pa.array([plain(path) for path in columns["paths"]], type=pa.string())
+                arrays.update({name: pa.array(values) for name, values in columns.items() if name != "paths"})
+                parquet.write_table(pa.table(arrays).replace_schema_metadata(origin), file)
+        # mkstemp files are private; this one is an ordinary output.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, out)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _summary(part: Embedding) -> dict[str, object]:
+    info = part.videos[0]
+    return {
+        "path": plain(info.path),
+        "n_frames": info.n_frames,
+        "fps": info.fps,
+        "source_fps": info.source_fps,
+        "repeated": info.repeated,
+        "dropped": info.dropped,
+        "scene_cuts": list(info.scene_cuts),
+        "crop": list(info.crop),
+        "windows": len(part.windows),
+        "usable_windows": int(part.usable.sum()),
+        "warnings": list(info.warnings),
+    }

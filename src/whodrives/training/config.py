@@ -1,0 +1,170 @@
+"""Training configuration: a frozen dataclass read from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from whodrives.errors import InputError
+from whodrives.models.config import ModelConfig
+from whodrives.models.presets import PRESETS
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where training clips come from (``[data]``).
+
+    motion : parquet table of OpenFace-named tracks with `split.csv` beside it; empty: none.
+    portraits : folder of images with `portraits.json`, `split.csv` in its parent; empty: none.
+    builtin_drivers : how many built-in stochastic drivers (seeds from 0 up).
+    builtin_share : share of batches made of built-in drivers when there are real tracks too.
+    procedural_faces : how many procedural faces (seeds from 0 up).
+    procedural_share : share of clips on procedural faces when there are portraits too.
+    fps : frames/s of the rendered clips. clip_length : T, frames a clip.
+    validation_others : other faces that each validation driver also drives.
+    """
+
+    motion: str = ""
+    portraits: str = ""
+    builtin_drivers: int = 64
+    builtin_share: float = 0.3
+    procedural_faces: int = 64
+    procedural_share: float = 0.3
+    fps: float = 25.0
+    clip_length: int = 64
+    validation_others: int = 2
+
+
+@dataclass(frozen=True)
+class RecipeConfig:
+    """Optimisation (``[train]``); defaults are the paper's recipe (Table I).
+
+    identities, samples : P drivers x K clips a batch. epochs, steps_per_epoch : 150 x 200.
+    lr, betas, weight_decay : AdamW. warmup_epochs : linear from 0. lr_floor : of the cosine, as a fraction of lr.
+    temperature, loss_reduction : of the supervised contrastive loss.
+    cross_entropy_weight, cross_entropy_scale : auxiliary cosine cross-entropy over training drivers (ours; 0 = off).
+    clip_norm : gradient norm. precision : ``fp32``, ``bf16`` or ``fp16`` (fp16 on CUDA only).
+    validate_every, checkpoint_seconds : steps, seconds. threads : torch CPU threads, 0 = leave.
+    prefetch : render the next batch while this one trains.
+    """
+
+    identities: int = 16
+    samples: int = 8
+    epochs: float = 150.0
+    steps_per_epoch: int = 200
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 1e-4
+    warmup_epochs: float = 5.0
+    lr_floor: float = 0.01
+    temperature: float = 0.07
+    loss_reduction: str = "mean"
+    cross_entropy_weight: float = 0.0
+    cross_entropy_scale: float = 16.0
+    clip_norm: float = 1.0
+    precision: str = "bf16"
+    seed: int = 42
+    validate_every: int = 200
+    checkpoint_seconds: float = 180.0
+    threads: int = 0
+    prefetch: bool = True
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return round(self.epochs * self.steps_per_epoch)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole experiment: ``[model]`` (with an optional ``preset``), ``[data]``, ``[train]``."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: SourceConfig = field(default_factory=SourceConfig)
+    train: RecipeConfig = field(default_factory=RecipeConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+
+_Section = TypeVar("_Section", SourceConfig, RecipeConfig)
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a TOML value has the type of a field's default; whole numbers pass for floats and back."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, int):
+        return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    if isinstance(default, tuple):
+        return isinstance(value, list | tuple) and len(value) == len(default)
+    return isinstance(value, type(default))
+
+
+def _section(cls: type[_Section], name: str, values: dict[str, Any]) -> _Section:
+    fields = {item.name: item for item in dataclasses.fields(cls)}
+    for key, value in values.items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, list(fields), n=1)
+            raise InputError(f"config: unknown key {name}.{key}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        default = fields[key].default
+        if not _fits(value, default):
+            raise InputError(f"config: {name}.{key} = {value!r} must be {type(default).__name__}")
+    if "betas" in values:
+        values = {**values, "betas": tuple(values["betas"])}
+    return cls(**values)
+
+
+def config_from_dict(values: dict[str, Any]) -> TrainConfig:
+    """Build a config from nested plain values. Raises InputError on unknown sections and keys, with a suggestion."""
+    unknown = sorted(set(values) - {"model", "data", "train"})
+    if unknown:
+        raise InputError(f"config: unknown section [{unknown[0]}]; sections are [model], [data], [train]")
+    model = dict(values.get("model", {}))
+    preset = model.pop("preset", "paper")
+    if preset not in PRESETS:
+        raise InputError(f"config: model.preset = {preset!r}; choose one of {', '.join(PRESETS)}")
+    return TrainConfig(
+        model=ModelConfig.from_dict({**PRESETS[preset].to_dict(), **model}),
+        data=_section(SourceConfig, "data", values.get("data", {})),
+        train=_section(RecipeConfig, "train", values.get("train", {})),
+    )
+
+
+def load_config(path: str | Path, overrides: tuple[str, ...] = ()) -> TrainConfig:
+    """Read a TOML experiment.
+
+    Parameters
+    ----------
+    path : TOML file; relative paths in it (motion, portraits) are taken from the working directory.
+    overrides : ``section.key=value`` strings, value in TOML syntax (bare words count as strings).
+
+    Raises
+    ------
+    InputError
+        Unreadable file, bad TOML, unknown key (with a suggestion) or a value of the wrong type.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a TOML experiment: {error}; see experiments/ for examples"
+        ) from error
+    for override in overrides:
+        name, sign, text = override.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (sign and dot and key):
+            raise InputError(f"--set {override!r}: write it as section.key=value, for example train.lr=0.002")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        values.setdefault(section, {})[key] = value
+    return config_from_dict(values)

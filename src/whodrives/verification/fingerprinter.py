@@ -1,0 +1,240 @@
+"""Videos in, fingerprints out, in constant memory."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whodrives.errors import InputError
+from whodrives.verification.decision import Comparison, compare_embeddings
+from whodrives.verification.embedding import Embedding, ModelInfo, VideoInfo, WindowInfo, window_problem
+from whodrives.video.contract import PreprocessingContract
+from whodrives.video.gate import DEFAULT_THRESHOLD, MotionGate, motion_energy
+from whodrives.video.windows import Window, WindowStream, iter_windows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+VideoPath = str | PathLike[str]
+WARN_REPEATED = 0.1
+
+
+class LoadedWeights(Protocol):
+    """What `whodrives.training.weights.load_weights` gives."""
+
+    @property
+    def model(self) -> nn.Module:
+        """uint8 (B, T, 1, 128, 128) and valid (B,) or None -> (B, D) unit rows."""
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """JSON metadata."""
+
+    @property
+    def digest(self) -> str:
+        """Identity of the weights."""
+
+
+class Fingerprinter:
+    """A network with its weights' card: turns videos into fingerprints and compares them."""
+
+    def __init__(self, weights: LoadedWeights, device: str | None = None) -> None:
+        import torch
+
+        wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            self.device = torch.device(wanted)
+            self._network = weights.model.to(self.device).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"device {wanted!r} cannot be used ({str(error).splitlines()[0]}); try 'cpu'") from error
+        self.card = dict(weights.card)
+        self.model = read_model_info(self.card, weights.digest)
+        self.contract = read_contract(self.card)
+        self._gate = MotionGate(self.model.motion_gate)
+
+    @classmethod
+    def load(cls, model: VideoPath = "bundled", device: str | None = None) -> Fingerprinter:
+        """Load weights, offline.
+
+        Parameters
+        ----------
+        model : ``bundled``, the path of a `.safetensors` file with its card beside it, or a preset name (untrained).
+        device : ``cpu``, ``cuda`` ...; None takes a GPU when there is one.
+
+        Raises
+        ------
+        WeightsError
+            Missing or damaged weights.
+        InputError
+            The device cannot be used.
+        """
+        from whodrives.training.weights import load_weights
+
+        return cls(load_weights(fspath(model)), device)
+
+    def embed(
+        self, *videos: VideoPath, crop: str | None = None, hop: int | None = None, batch_size: int = 8
+    ) -> Embedding:
+        """Fingerprint one or more videos of one driver.
+
+        Parameters
+        ----------
+        videos : paths. crop : ``x,y,w,h`` in pixels of the upright frame, instead of the contract's rule, for all of
+            them. hop : frames between the starts of windows (default: half a window). batch_size : windows that are
+            embedded, and held in memory, at once.
+
+        Returns
+        -------
+        Embedding. A shot shorter than a window is padded with its last frame and the padding masked.
+
+        Raises
+        ------
+        VideoError
+            A file is missing, damaged, no video, or has fewer than two frames.
+        InputError
+            No video, or a hop or batch size under 1.
+        """
+        if not videos:
+            raise InputError("no video given; give at least one path")
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; give at least 1")
+        return Embedding.join([self._embed_one(fspath(path), crop, hop, batch_size) for path in videos])
+
+    def compare(
+        self,
+        a: VideoPath | Embedding,
+        b: VideoPath | Embedding,
+        far: float | None = None,
+        crop: str | None = None,
+        hop: int | None = None,
+    ) -> Comparison:
+        """Compare the drivers of two videos, given as paths or as fingerprints of these weights.
+
+        Thresholds are those of a video against a template of several recordings; with one video on each side genuine
+        scores spread more, so expect more refusals than the card says.
+
+        Raises
+        ------
+        WeightsMismatchError, ContractMismatchError
+            A fingerprint of other weights or of another preprocessing.
+        VideoError
+            As `embed`.
+        """
+        sides = [side if isinstance(side, Embedding) else self.embed(side, crop=crop, hop=hop) for side in (a, b)]
+        return compare_embeddings(sides[0], sides[1], far)
+
+    def _embed_one(self, path: str, crop: str | None, hop: int | None, batch_size: int) -> Embedding:
+        stream = iter_windows(path, self.contract, self.model.clip_length, hop, crop)
+        cut: list[tuple[Window, float]] = []
+        vectors: list[NDArray[np.float32]] = []
+        content = hashlib.sha256()
+        for batch in _batches(stream, batch_size):
+            for window, frames in batch:
+                if not cut:
+                    content.update(frames[: window.valid].tobytes())
+                cut.append((window, motion_energy(frames[: window.valid])))
+            vectors.append(self._forward(batch))
+        report = stream.report
+        content.update(repr((report.n_frames, report.scene_cuts)).encode())
+        warnings = list(report.warnings)
+        share = report.repeated / max(report.n_frames, 1)
+        # A native contract keeps every source frame, so nothing repeats there.
+        if self.contract.fps is not None and share > WARN_REPEATED:
+            warnings.append(
+                f"{report.source_fps:.1f} fps is below the {self.contract.fps:g} fps of the weights: "
+                f"{share:.0%} of the frames are repeats"
+            )
+        video = VideoInfo(
+            path=path,
+            n_frames=report.n_frames,
+            fps=report.fps,
+            source_fps=report.source_fps,
+            repeated=report.repeated,
+            dropped=report.dropped,
+            scene_cuts=report.scene_cuts,
+            crop=report.crop,
+            content=content.hexdigest(),
+            warnings=tuple(warnings),
+        )
+        windows = []
+        for window, energy in cut:
+            gated = not self._gate.passes(energy)
+            windows.append(
+                WindowInfo(
+                    video=0,
+                    start=window.start,
+                    seconds=window.start / report.fps,
+                    length=window.length,
+                    valid=window.valid,
+                    energy=energy,
+                    gated=gated,
+                    problem=window_problem(window.valid, share, gated),
+                )
+            )
+        dimension = int(self.card.get("model", {}).get("embedding_dim", 256))
+        rows = np.concatenate(vectors) if vectors else np.zeros((0, dimension), np.float32)
+        return Embedding(rows, tuple(windows), (video,), self.model, self.contract)
+
+    def _forward(self, batch: list[tuple[Window, NDArray[np.uint8]]]) -> NDArray[np.float32]:
+        import torch
+
+        clips = torch.from_numpy(np.stack([frames for _, frames in batch])[:, :, None]).to(self.device)
+        valid = None
+        if any(window.valid < window.length for window, _ in batch):
+            valid = torch.tensor([window.valid for window, _ in batch], device=self.device)
+        with torch.inference_mode():
+            rows = self._network(clips, valid)
+        return np.asarray(rows.float().cpu().numpy(), dtype=np.float32)
+
+
+def _batches(stream: WindowStream, size: int) -> Iterator[list[tuple[Window, NDArray[np.uint8]]]]:
+    batch: list[tuple[Window, NDArray[np.uint8]]] = []
+    for item in stream:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def read_contract(card: Mapping[str, Any]) -> PreprocessingContract:
+    """The preprocessing contract of a card; an untrained preset has none and takes the default one."""
+    if card.get("contract"):
+        return PreprocessingContract.from_dict(dict(card["contract"]))
+    normalisation = card.get("model", {}).get("normalisation", PreprocessingContract.normalisation)
+    return PreprocessingContract(normalisation=normalisation)
+
+
+def read_model_info(card: Mapping[str, Any], digest: str) -> ModelInfo:
+    """The identity and the thresholds of a card. Raises InputError when the card's numbers cannot be used."""
+    name = str(card.get("name", "unnamed weights"))
+    try:
+        thresholds = {
+            float(far): {int(count): float(score) for count, score in table.items()}
+            for far, table in (card.get("thresholds") or {}).items()
+        }
+        default = card.get("default_far")
+        default_far = None if default is None else float(default)
+        clip_length = int(card.get("clip_length", 64))
+        gate = float(card.get("motion_gate", DEFAULT_THRESHOLD))
+        numbers = [gate, *(score for table in thresholds.values() for score in table.values())]
+        if not all(math.isfinite(number) for number in numbers) or clip_length < 2:
+            raise ValueError("a number is not finite, or clip_length is under 2")
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"the card of weights {name!r} cannot be used ({error}); copy the weights again") from error
+    return ModelInfo(
+        name=name,
+        version=str(card.get("version", "")),
+        digest=digest,
+        clip_length=clip_length,
+        thresholds=thresholds,
+        default_far=default_far,
+        motion_gate=gate,
+    )

@@ -1,0 +1,275 @@
+"""Galleries: the store of enrolled drivers and their templates."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whodrives.errors import InputError
+from whodrives.verification.decision import Decision, Identification, identify_against, verify_against
+from whodrives.verification.embedding import Embedding, require_same_weights, unusable_reason
+from whodrives.verification.errors import (
+    AlreadyEnrolledError,
+    DuplicateSampleError,
+    EnrolmentError,
+    GalleryError,
+    UnknownDriverError,
+)
+from whodrives.verification.gallery_archive import dump_drivers, insert_drivers, read_archive, write_archive
+from whodrives.verification.gallery_rows import (
+    DriverInfo,
+    describe_driver,
+    find_driver,
+    insert_driver,
+    insert_sample,
+    normalise_name,
+    now,
+    read_contract_json,
+    read_floats,
+    refresh_template,
+    require_comparable,
+    sample_of,
+)
+from whodrives.verification.gallery_store import GalleryStore
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What `Gallery.enroll` did; `warnings` name the videos that were left out and why."""
+
+    driver: DriverInfo
+    added: int
+    replaced: bool
+    warnings: tuple[str, ...]
+
+
+class Gallery:
+    """Enrolled drivers in one SQLite file; safe to share between threads and processes."""
+
+    def __init__(self, store: GalleryStore) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, path: str | PathLike[str], create: bool = True, timeout: float = 10.0) -> Gallery:
+        """Open a gallery file, and make it when it is not there and `create` is set.
+
+        Parameters
+        ----------
+        path : the file; a new one is readable by its owner only. timeout : seconds to wait for other processes.
+
+        Raises
+        ------
+        GalleryError
+            No gallery there, not a gallery, made by a newer version, or not writable.
+        """
+        return cls(GalleryStore(Path(path), create, timeout))
+
+    @property
+    def path(self) -> Path:
+        """The gallery file."""
+        return self._store.path
+
+    def enroll(
+        self, name: str, embedding: Embedding | Sequence[Embedding], replace: bool = False, add: bool = False
+    ) -> Enrolment:
+        """Store a driver: the videos' windows, and one template from all usable windows.
+
+        Parameters
+        ----------
+        name : 1 to 200 characters, stored NFC normalised without surrounding blanks. embedding : fingerprint(s) of
+            videos of this driver. replace : forget what is stored under the name first. add : add the videos to it.
+
+        Raises
+        ------
+        AlreadyEnrolledError
+            The name is taken and neither `replace` nor `add` is set.
+        DuplicateSampleError
+            A video is given twice or is enrolled already, under this name or another.
+        EnrolmentError
+            No video has a usable window (too short, no motion, frame rate); the message has the numbers.
+        WeightsMismatchError, ContractMismatchError
+            Adding to a template of other weights or of another preprocessing.
+        """
+        name = normalise_name(name)
+        if replace and add:
+            raise InputError("replace and add exclude each other; choose one")
+        joined = embedding if isinstance(embedding, Embedding) else Embedding.join(list(embedding))
+        usable, left_out = [], []
+        for part in joined.split():
+            reason = unusable_reason(part)
+            if reason is None:
+                usable.append(part)
+            else:
+                left_out.append(f"{part.videos[0].path}: left out ({reason})")
+        if not usable:
+            raise EnrolmentError(f"{name!r} cannot be enrolled: {'; '.join(left_out)}. Give longer videos that move")
+        _refuse_repeats(usable)
+        with self._store.write() as db:
+            row = find_driver(db, name)
+            if row is not None and not (replace or add):
+                raise _taken(name)
+            if row is not None and replace:
+                db.execute("DELETE FROM driver WHERE id = ?", (row["id"],))
+            elif row is not None:
+                what = f"the template of {name!r}"
+                require_same_weights(joined.model.digest, row["weights"], what)
+                joined.contract.require_same(read_contract_json(row["contract"]), what)
+            moment = now()
+            if row is not None and add:
+                driver = int(row["id"])
+            else:
+                driver = insert_driver(db, name, joined.model, joined.contract, moment)
+            for part in usable:
+                insert_sample(db, driver, sample_of(part, moment))
+            refresh_template(db, driver, name)
+            info = describe_driver(db, driver)
+        replaced = row is not None and replace
+        if replaced:
+            self._store.purge()
+        return Enrolment(info, len(usable), replaced, (*left_out, *joined.warnings))
+
+    def require_free(self, name: str) -> None:
+        """Raise AlreadyEnrolledError when somebody of this name is enrolled."""
+        name = normalise_name(name)
+        with self._store.read() as db:
+            if find_driver(db, name) is not None:
+                raise _taken(name)
+
+    def verify(self, embedding: Embedding, claimed: str, far: float | None = None) -> Decision:
+        """Does `claimed` drive the video(s) of `embedding`? `far`: nominal false-accept rate, default of the weights.
+
+        Raises
+        ------
+        UnknownDriverError
+            Nobody of that name is enrolled.
+        WeightsMismatchError, ContractMismatchError
+            The template belongs to other weights or to another preprocessing.
+        InputError
+            The weights have no threshold at `far`.
+        """
+        claimed = normalise_name(claimed)
+        with self._store.read() as db:
+            row = self._require(db, claimed)
+        require_comparable(embedding, row)
+        return verify_against(embedding, read_floats(row["template"]), claimed, far)
+
+    def identify(self, embedding: Embedding, far: float | None = None, top: int = 5) -> Identification:
+        """Who of the enrolled drives the video(s) of `embedding`, if anybody?
+
+        Errors as `verify`; one driver enrolled with other weights is enough for a WeightsMismatchError, because the
+        answer "nobody" would pass over that driver.
+
+        Raises
+        ------
+        GalleryError
+            Nobody is enrolled.
+        """
+        with self._store.read() as db:
+            rows = db.execute("SELECT * FROM driver ORDER BY name").fetchall()
+        if not rows:
+            raise GalleryError(f"{self.path}: nobody is enrolled; enroll a driver first")
+        for row in rows:
+            require_comparable(embedding, row)
+        templates = np.stack([read_floats(row["template"]) for row in rows])
+        return identify_against(embedding, [row["name"] for row in rows], templates, far, top)
+
+    def list(self) -> tuple[DriverInfo, ...]:
+        """Everybody enrolled, by name."""
+        with self._store.read() as db:
+            rows = db.execute("SELECT id FROM driver ORDER BY name").fetchall()
+            return tuple(describe_driver(db, row["id"]) for row in rows)
+
+    def show(self, name: str) -> DriverInfo:
+        """One driver. Raises UnknownDriverError."""
+        with self._store.read() as db:
+            return describe_driver(db, self._require(db, normalise_name(name))["id"])
+
+    def template(self, name: str) -> NDArray[np.float32]:
+        """The stored template (D,) of one driver, a unit vector. Raises UnknownDriverError."""
+        with self._store.read() as db:
+            return read_floats(self._require(db, normalise_name(name))["template"])
+
+    def remove(self, name: str) -> None:
+        """Forget a driver: name, template and samples are deleted and their bytes overwritten.
+
+        Raises
+        ------
+        UnknownDriverError
+            Nobody of that name is enrolled.
+        PurgeError
+            The driver is deleted, but another process reads the gallery, so old bytes could not be overwritten yet.
+        """
+        with self._store.write() as db:
+            row = self._require(db, normalise_name(name))
+            db.execute("DELETE FROM driver WHERE id = ?", (row["id"],))
+        self._store.purge()
+
+    def purge(self) -> None:
+        """Overwrite the bytes of deleted drivers; needed only after a PurgeError."""
+        self._store.purge()
+
+    def export(self, path: str | PathLike[str], overwrite: bool = False) -> int:
+        """Write the whole gallery to a JSON archive, readable by its owner only; returns the number of drivers.
+
+        Raises
+        ------
+        GalleryError
+            The file exists and `overwrite` is not set, or it cannot be written.
+        """
+        with self._store.read() as db:
+            drivers = dump_drivers(db)
+        write_archive(Path(path), drivers, overwrite)
+        return len(drivers)
+
+    def import_(self, path: str | PathLike[str], replace: bool = False) -> int:
+        """Add every driver of an archive, all or none; returns their number. Templates are computed again.
+
+        Raises
+        ------
+        ArchiveError
+            The file is no archive of a known version, or something in it is damaged.
+        AlreadyEnrolledError
+            A name is taken and `replace` is not set.
+        DuplicateSampleError
+            A video is enrolled already under another name.
+        """
+        drivers = read_archive(Path(path))
+        with self._store.write() as db:
+            replaced = insert_drivers(db, drivers, replace)
+        if replaced:
+            self._store.purge()
+        return len(drivers)
+
+    def _require(self, db: sqlite3.Connection, name: str) -> sqlite3.Row:
+        row = find_driver(db, name)
+        if row is not None:
+            return row
+        # Names of other people stay out of the message: it may end up in a log.
+        count = db.execute("SELECT count(*) AS n FROM driver").fetchone()["n"]
+        raise UnknownDriverError(
+            f"{name!r} is not enrolled in {self.path} ({count} {'drivers' if count != 1 else 'driver'}); "
+            "see `whodrives gallery list`, or enroll the driver with `whodrives enroll`"
+        )
+
+
+def _taken(name: str) -> AlreadyEnrolledError:
+    return AlreadyEnrolledError(
+        f"{name!r} is enrolled already; add the videos (--add) or replace the old ones (--replace)"
+    )
+
+
+def _refuse_repeats(parts: Sequence[Embedding]) -> None:
+    seen: dict[str, str] = {}
+    for part in parts:
+        video = part.videos[0]
+        if video.content in seen:
+            raise DuplicateSampleError(
+                f"{video.path}: shows the same video as {seen[video.content]}; give each recording once"
+            )
+        seen[video.content] = video.path

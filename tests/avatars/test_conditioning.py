@@ -1,0 +1,121 @@
+"""Motion conditioning: gaps, low-pass, neutral removal, scale, channels left out."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whodrives.avatars.conditioning import Conditioning, bridge_gaps, condition, low_pass, subtract_neutral
+from whodrives.avatars.tracks import CHANNELS, INDEX
+from whodrives.errors import InputError
+
+FPS = 30.0
+RAW = Conditioning(expression_cutoff_hz=None, pose_cutoff_hz=None, remove_neutral=False, true_head_pose=True)
+
+
+def noise(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, len(CHANNELS)))
+
+
+@settings(deadline=None)
+@given(good=st.lists(st.booleans(), min_size=1, max_size=40).filter(any), limit=st.integers(0, 8))
+def test_gaps_match_a_naive_loop(good: list[bool], limit: int) -> None:
+    values = noise(len(good))
+    out, valid = bridge_gaps(values, np.array(good), limit)
+    known = [i for i, ok in enumerate(good) if ok]
+    for i, ok in enumerate(good):
+        before, after = [k for k in known if k <= i], [k for k in known if k >= i]
+        if ok:
+            expected, fine = values[i], True
+        elif not before or not after:
+            expected, fine = values[(before or after[:1])[-1]], False
+        else:
+            a, b = before[-1], after[0]
+            expected = values[a] + (values[b] - values[a]) * (i - a) / (b - a)
+            fine = b - a - 1 <= limit
+        np.testing.assert_allclose(out[i], expected, atol=1e-12)
+        assert valid[i] == fine
+
+
+def test_low_confidence_and_nan_frames_are_gaps() -> None:
+    values, confidence = noise(90), np.full(90, 0.98)
+    confidence[20:26] = 0.5  # 0.2 s: bridged
+    confidence[40:47] = 0.79  # longer: invalid
+    values[60, INDEX["yaw"]] = np.nan  # a missing cell: one frame, bridged
+    values[20:26] = 1e6  # what the tracker said meanwhile must not leak
+    out, valid = condition(values, confidence, FPS, RAW)
+    assert np.flatnonzero(~valid).tolist() == list(range(40, 47))
+    assert np.isfinite(out).all()
+    assert np.abs(out).max() < 10
+    assert out.dtype == np.float32
+    keep = confidence >= 0.8
+    keep[60] = False
+    np.testing.assert_allclose(out[keep], values[keep], rtol=1e-6)
+
+
+def test_no_usable_frame_is_an_error() -> None:
+    with pytest.raises(InputError, match="none of the 5 frames"):
+        condition(noise(5), np.zeros(5), FPS)
+
+
+@pytest.mark.parametrize(
+    ("hz", "channel", "passes"), [(2, "AU12", True), (12, "AU12", False), (1, "roll", True), (6, "roll", False)]
+)
+def test_low_pass_keeps_behaviour_without_delay(hz: float, channel: str, passes: bool) -> None:
+    wave = np.sin(2 * np.pi * hz * np.arange(600) / FPS)
+    values = np.zeros((600, len(CHANNELS)))
+    values[:, INDEX[channel]] = wave
+    out = low_pass(values, FPS, Conditioning())[60:-60, INDEX[channel]]
+    if passes:
+        np.testing.assert_allclose(out, wave[60:-60], atol=0.02)  # amplitude and phase
+    else:
+        assert np.abs(out).max() < 0.02
+
+
+def test_low_pass_takes_any_length_and_any_rate() -> None:
+    for n in (1, 2, 3, 10, 40):
+        assert low_pass(noise(n), FPS, Conditioning()).shape == (n, 25)
+    np.testing.assert_array_equal(low_pass(noise(40), 5.0, Conditioning()), noise(40))  # nothing above 2.5 Hz anyway
+
+
+def test_neutral_is_measured_on_valid_frames() -> None:
+    values, valid = noise(400), np.ones(400, dtype=bool)
+    valid[:100] = False
+    values[:100] += 50
+    out = subtract_neutral(values, valid)
+    seen = out[valid]
+    np.testing.assert_allclose(np.percentile(seen[:, :17], 10, axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(np.median(seen[:, 17:], axis=0), 0, atol=1e-12)
+
+
+def test_a_constant_offset_does_not_survive() -> None:
+    offset = np.linspace(-1, 1, len(CHANNELS))
+    one, _ = condition(noise(300), None, FPS)
+    two, _ = condition(noise(300) + offset, None, FPS)
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_weak_channels_and_yaw_scale() -> None:
+    table, _ = condition(noise(300), None, FPS)
+    true, _ = condition(noise(300), None, FPS, Conditioning(true_head_pose=True))
+    hidden = [INDEX[name] for name in ("pitch", "tx", "ty", "tz")]
+    assert not table[:, hidden].any()
+    assert (true[:, hidden].std(axis=0) > 0.1).all()
+    np.testing.assert_allclose(table[:, INDEX["yaw"]], 0.6 * true[:, INDEX["yaw"]], rtol=1e-5)
+    np.testing.assert_array_equal(table[:, INDEX["roll"]], true[:, INDEX["roll"]])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"expression_cutoff_hz": 0},
+        {"au_percentile": 101},
+        {"min_confidence": 80},
+        {"max_gap_seconds": -1},
+        {"filter_order": 0},
+    ],
+)
+def test_wrong_options_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="conditioning"):
+        Conditioning(**wrong)
+    assert Conditioning(**Conditioning().to_dict()) == Conditioning()
