@@ -30,7 +30,7 @@ def clips() -> LabelledClips:
     batches = [FlickerSource().batch(1000 + n, 3, 2) for n in range(2)]
     driver = torch.cat([b.driver for b in batches]).numpy().astype(str)
     frames = torch.cat([(b.frames * 255).to(torch.uint8) for b in batches])
-    target = np.where(np.arange(len(driver)) % 3 == 2, "x", driver)
+    target = np.where(np.arange(len(driver)) % 3 == 2, np.roll(driver, 2), driver)
     return LabelledClips(frames, driver, target, np.array([f"{d}-{n}" for n, d in enumerate(driver)]))
 
 
@@ -44,7 +44,7 @@ def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {key: value.clone() for key, value in trainer.model.state_dict().items()}
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32"])
 def test_resume_continues_bit_for_bit(tmp_path: Path, precision: str) -> None:
     whole = Trainer(config(precision=precision), FlickerSource(), clips(), tmp_path / "whole")
     whole.run()
