@@ -78,7 +78,7 @@ def test_masked_padding_equals_the_short_clip(representation: str, normalisation
     short = clips(2, 5)
     padded = torch.cat([short, short[:, -1:].expand(-1, 4, -1, -1, -1)], dim=1)
     with torch.inference_mode():
-        assert torch.allclose(model(padded, torch.tensor([5, 5])), model(short), atol=2e-5)
+        assert torch.allclose(model(padded, torch.tensor([5, 5])), model(short), atol=1e-4)
 
 
 def test_every_parameter_gets_a_gradient() -> None:

@@ -44,7 +44,7 @@ def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {key: value.clone() for key, value in trainer.model.state_dict().items()}
 
 
-@pytest.mark.parametrize("precision", ["fp32"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_resume_continues_bit_for_bit(tmp_path: Path, precision: str) -> None:
     whole = Trainer(config(precision=precision), FlickerSource(), clips(), tmp_path / "whole")
     whole.run()

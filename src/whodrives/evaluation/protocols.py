@@ -28,17 +28,24 @@ class ProtocolResult:
     skipped: tuple[Any, ...] = ()
 
 
+def _unit(embeddings: NDArray[Any]) -> NDArray[np.float64]:
+    """Rows scaled to norm 1, so that products are cosines whatever the caller brings."""
+    rows = np.asarray(embeddings, dtype=np.float64)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
 def per_target_auc(embeddings: NDArray[Any], target: Labels, is_self: NDArray[np.bool_]) -> ProtocolResult:
     """The paper's protocol: for each target, pairs of its self-reenactments against self-cross pairs.
 
     Parameters
     ----------
-    embeddings : (N, D) unit rows. target : (N,). is_self : (N,) bool, driver = target.
+    embeddings : (N, D), any norm; the score is the cosine. target : (N,). is_self : (N,) bool, driver = target.
 
     Returns
     -------
     ProtocolResult with the unweighted mean over targets. Raises InputError when no target is valid.
     """
+    embeddings = _unit(embeddings)
     per_target: dict[Any, float] = {}
     skipped, genuine, impostor = [], 0, 0
     for name in np.unique(target).tolist():
@@ -81,7 +88,8 @@ def different_recordings(
     different_target : count only pairs that show two different faces, genuine and impostor alike.
     """
     rows, columns = np.triu_indices(len(embeddings), 1)
-    scores = (embeddings @ embeddings.T)[rows, columns]
+    unit = _unit(embeddings)
+    scores = (unit @ unit.T)[rows, columns]
     same = driver[rows] == driver[columns]
     keep = ~same | (recording[rows] != recording[columns])
     if different_target:
@@ -94,7 +102,8 @@ def cross_target(embeddings: NDArray[Any], driver: Labels, target: Labels, recor
     """The paper's Eq. 1: genuine = one driver on two DIFFERENT targets in different recordings; impostor = two
     drivers on ONE target."""
     rows, columns = np.triu_indices(len(embeddings), 1)
-    scores = (embeddings @ embeddings.T)[rows, columns]
+    unit = _unit(embeddings)
+    scores = (unit @ unit.T)[rows, columns]
     same_driver, same_target = driver[rows] == driver[columns], target[rows] == target[columns]
     positives = scores[same_driver & ~same_target & (recording[rows] != recording[columns])]
     negatives = scores[~same_driver & same_target]

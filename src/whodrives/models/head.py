@@ -20,7 +20,13 @@ class VolumeBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, T, H, W) -> (batch, outputs, T, H', W')."""
-        return F.relu(self.norm(self.conv3d(x)), inplace=True)
+        if x.shape[2] == 2 and x.device.type == "cpu":
+            # With a depth of exactly 2, oneDNN's bf16 weight gradient reads memory it never wrote (torch 2.13).
+            with torch.autocast("cpu", enabled=False):
+                x = self.conv3d(x.float())
+        else:
+            x = self.conv3d(x)
+        return F.relu(self.norm(x), inplace=True)
 
 
 class TemporalHead(nn.Module):
