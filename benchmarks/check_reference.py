@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from whodrives.evaluation.protocols import per_target_auc
 
+from whodrives.evaluation.protocols import per_target_auc
 from whodrives.models import FingerprintModel, build_model
 from whodrives.models.normalise import standardise
 from whodrives.training.loss import supervised_contrastive
