@@ -31,7 +31,8 @@ def clips() -> LabelledClips:
     driver = torch.cat([b.driver for b in batches]).numpy().astype(str)
     frames = torch.cat([(b.frames * 255).to(torch.uint8) for b in batches])
     target = np.where(np.arange(len(driver)) % 3 == 2, np.roll(driver, 2), driver)
-    return LabelledClips(frames, driver, target, np.array([f"{d}-{n}" for n, d in enumerate(driver)]))
+    recording = np.array([f"{d}-{n}" for n, d in enumerate(driver)])
+    return LabelledClips(frames, driver, target, recording, driver == target)
 
 
 def config(**train: object) -> TrainConfig:

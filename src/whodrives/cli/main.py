@@ -16,6 +16,7 @@ from whodrives.errors import WhodrivesError
 # Verb -> where its command is; a verb is imported when it is called (or listed).
 VERBS = {
     "demo": "whodrives.cli.demo:demo",
+    "simulate": "whodrives.cli.simulate:simulate",
     "train": "whodrives.cli.train:train",
     "calibrate": "whodrives.cli.calibrate:calibrate",
     "embed": "whodrives.cli.embed:embed",

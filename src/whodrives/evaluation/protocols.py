@@ -45,17 +45,20 @@ def per_target_auc(embeddings: NDArray[Any], target: Labels, is_self: NDArray[np
     -------
     ProtocolResult with the unweighted mean over targets. Raises InputError when no target is valid.
     """
-    embeddings = _unit(embeddings)
+    return per_target_scores(cosines(embeddings), target, is_self)
+
+
+def per_target_scores(scores: NDArray[np.float64], target: Labels, is_self: NDArray[np.bool_]) -> ProtocolResult:
+    """`per_target_auc` on (N, N) scores, higher = more alike."""
     per_target: dict[Any, float] = {}
     skipped, genuine, impostor = [], 0, 0
     for name in np.unique(target).tolist():
-        own = embeddings[(target == name) & is_self]
-        cross = embeddings[(target == name) & ~is_self]
+        own, cross = np.flatnonzero((target == name) & is_self), np.flatnonzero((target == name) & ~is_self)
         if len(own) < 2 or len(cross) < 1:
             skipped.append(name)
             continue
-        positives = (own @ own.T)[np.triu_indices(len(own), 1)]
-        negatives = (own @ cross.T).ravel()
+        positives = scores[np.ix_(own, own)][np.triu_indices(len(own), 1)]
+        negatives = scores[np.ix_(own, cross)].ravel()
         per_target[name] = roc_auc(positives, negatives)
         genuine, impostor = genuine + positives.size, impostor + negatives.size
     if not per_target:
@@ -63,48 +66,70 @@ def per_target_auc(embeddings: NDArray[Any], target: Labels, is_self: NDArray[np
     return ProtocolResult(float(np.mean(list(per_target.values()))), per_target, genuine, impostor, tuple(skipped))
 
 
-def per_target_mean(
-    embeddings: NDArray[Any], driver: Labels, target: Labels, owner: dict[Any, Any] | None = None
-) -> ProtocolResult:
-    """`per_target_auc` from driver and target labels.
+@dataclass(frozen=True)
+class Pairs:
+    """Scored pairs of videos. score (P,) float64, genuine (P,) bool, first and second (P,) the two drivers."""
 
-    owner : target -> its own driver, where the names differ (a driver assigned to a portrait). None: the names are
-    equal, or else the driver with most videos of a target owns it.
+    score: NDArray[np.float64]
+    genuine: NDArray[np.bool_]
+    first: Labels
+    second: Labels
+
+    def result(self) -> ProtocolResult:
+        """Pooled AUC over all pairs. Raises InputError without a genuine or without an impostor pair."""
+        positives, negatives = self.score[self.genuine], self.score[~self.genuine]
+        return ProtocolResult(roc_auc(positives, negatives), {}, positives.size, negatives.size)
+
+
+def _pairs(scores: NDArray[np.float64], driver: Labels, keep: NDArray[np.bool_]) -> Pairs:
+    rows, columns = (index[keep] for index in np.triu_indices(len(driver), 1))
+    return Pairs(scores[rows, columns], driver[rows] == driver[columns], driver[rows], driver[columns])
+
+
+def cosines(embeddings: NDArray[Any]) -> NDArray[np.float64]:
+    """(N, D) of any norm -> (N, N) cosines."""
+    unit = _unit(embeddings)
+    return unit @ unit.T
+
+
+def recording_pairs(
+    scores: NDArray[np.float64], driver: Labels, target: Labels, recording: Labels, faces: str = "any"
+) -> Pairs:
+    """Genuine = one driver in two recordings, impostor = two drivers.
+
+    Parameters
+    ----------
+    scores : (N, N) symmetric, higher = more alike, as from `cosines`. driver, target, recording : (N,).
+    faces : ``any``; ``different``: only pairs that show two targets; ``same``: only pairs that show one. Where drivers
+        are not shown on all targets alike, ``any`` lets the face give the driver away.
     """
-    if owner is None and not np.isin(target, driver).any():
-        owner = {}
-        for name in np.unique(target).tolist():
-            people, counts = np.unique(driver[target == name], return_counts=True)
-            owner[name] = people[np.argmax(counts)]
-    owners = target if owner is None else np.array([owner[name] for name in target.tolist()])
-    return per_target_auc(embeddings, target, driver == owners)
+    rows, columns = np.triu_indices(len(driver), 1)
+    keep = (driver[rows] != driver[columns]) | (recording[rows] != recording[columns])
+    if faces == "different":
+        keep &= target[rows] != target[columns]
+    elif faces == "same":
+        keep &= target[rows] == target[columns]
+    elif faces != "any":
+        raise InputError(f"faces = {faces!r}; choose any, different or same")
+    return _pairs(scores, driver, keep)
 
 
 def different_recordings(
-    embeddings: NDArray[Any], driver: Labels, target: Labels, recording: Labels, different_target: bool = False
+    embeddings: NDArray[Any], driver: Labels, target: Labels, recording: Labels, faces: str = "any"
 ) -> ProtocolResult:
-    """All pairs: genuine = one driver in two recordings, impostor = two drivers.
+    """AUC of `recording_pairs` by cosine."""
+    return recording_pairs(cosines(embeddings), driver, target, recording, faces).result()
 
-    different_target : count only pairs that show two different faces, genuine and impostor alike.
-    """
-    rows, columns = np.triu_indices(len(embeddings), 1)
-    unit = _unit(embeddings)
-    scores = (unit @ unit.T)[rows, columns]
-    same = driver[rows] == driver[columns]
-    keep = ~same | (recording[rows] != recording[columns])
-    if different_target:
-        keep &= target[rows] != target[columns]
-    positives, negatives = scores[keep & same], scores[keep & ~same]
-    return ProtocolResult(roc_auc(positives, negatives), {}, positives.size, negatives.size)
+
+def cross_target_pairs(scores: NDArray[np.float64], driver: Labels, target: Labels, recording: Labels) -> Pairs:
+    """The paper's Eq. 1: genuine = one driver on two DIFFERENT targets in different recordings; impostor = two
+    drivers on ONE target. Scores as for `recording_pairs`."""
+    rows, columns = np.triu_indices(len(driver), 1)
+    same_driver, same_target = driver[rows] == driver[columns], target[rows] == target[columns]
+    genuine = same_driver & ~same_target & (recording[rows] != recording[columns])
+    return _pairs(scores, driver, genuine | (~same_driver & same_target))
 
 
 def cross_target(embeddings: NDArray[Any], driver: Labels, target: Labels, recording: Labels) -> ProtocolResult:
-    """The paper's Eq. 1: genuine = one driver on two DIFFERENT targets in different recordings; impostor = two
-    drivers on ONE target."""
-    rows, columns = np.triu_indices(len(embeddings), 1)
-    unit = _unit(embeddings)
-    scores = (unit @ unit.T)[rows, columns]
-    same_driver, same_target = driver[rows] == driver[columns], target[rows] == target[columns]
-    positives = scores[same_driver & ~same_target & (recording[rows] != recording[columns])]
-    negatives = scores[~same_driver & same_target]
-    return ProtocolResult(roc_auc(positives, negatives), {}, positives.size, negatives.size)
+    """AUC of `cross_target_pairs` by cosine."""
+    return cross_target_pairs(cosines(embeddings), driver, target, recording).result()

@@ -10,7 +10,7 @@ import numpy as np
 
 from whodrives.errors import InputError
 from whodrives.evaluation.metrics import roc_auc, threshold_at_far
-from whodrives.evaluation.protocols import different_recordings, per_target_mean
+from whodrives.evaluation.protocols import cross_target, different_recordings, per_target_auc
 from whodrives.models import build_model
 from whodrives.training.checkpoint import load_checkpoint
 from whodrives.training.config import config_from_dict
@@ -21,6 +21,8 @@ from whodrives.video.contract import PreprocessingContract
 
 FARS = (0.01, 0.05, 0.1)
 WINDOWS = 4
+# Faces each validation driver borrows, so that each face meets as many impostors.
+OTHERS = 4
 DEFAULT_FAR = 0.05
 
 
@@ -37,52 +39,46 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
 
 
-def verification_trials(
-    vectors: np.ndarray, driver: np.ndarray, recording: np.ndarray, windows: int, per_video: int
-) -> Trials:
-    """Trials as `verify` makes them: a template from all other recordings against `windows` windows of one video.
+def verification_trials(vectors: np.ndarray, clips: LabelledClips, windows: int, per_video: int) -> Trials:
+    """Trials as `verify` meets them: somebody's face, enrolled from its own driver, then driven by him or by others.
 
     Parameters
     ----------
-    vectors : (N, D) unit rows; the `per_video` windows of one video stand together. driver, recording : (N,).
+    vectors : (N, D) unit rows of `clips`; the `per_video` windows of one video stand together.
     windows : windows of a probe whose scores are averaged, at most `per_video`.
 
     Returns
     -------
-    Trials. For every probe video the claimed driver's template leaves the probe's recording out; recordings are
-    unique over drivers, so impostor templates lose nothing.
+    Trials. A template is made of a driver's self-reenactments; probes are the videos that show the same face. A genuine
+    probe's own recording is left out of its template; recordings are unique over drivers, so impostors lose nothing.
     """
     if len(vectors) % per_video or windows > per_video:
         raise InputError(f"{len(vectors)} windows do not form videos of {per_video}, or {windows} exceed that")
     genuine: list[float] = []
     impostor: list[float] = []
-    people = np.unique(driver)
     for start in range(0, len(vectors), per_video):
-        templates = []
-        for person in people:
-            rows = (driver == person) & (recording != recording[start])
-            templates.append(unit(vectors[rows].mean(axis=0)) if rows.any() else np.full(vectors.shape[1], np.nan))
-        scores = vectors[start : start + per_video] @ np.stack(templates).T
-        groups = scores[: per_video // windows * windows].reshape(-1, windows, len(people)).mean(axis=1)
-        own = people == driver[start]
-        genuine += groups[:, own].ravel().tolist()
-        impostor += groups[:, ~own].ravel().tolist()
+        rows = clips.is_self & (clips.target == clips.target[start]) & (clips.recording != clips.recording[start])
+        if not rows.any():
+            continue
+        scores = vectors[start : start + per_video] @ unit(vectors[rows].mean(axis=0))
+        groups = scores[: per_video // windows * windows].reshape(-1, windows).mean(axis=1)
+        (genuine if clips.is_self[start] else impostor).extend(groups.tolist())
     return Trials(np.array(genuine), np.array(impostor))
 
 
 def summarise(vectors: np.ndarray, clips: LabelledClips, per_video: int) -> dict[str, dict[str, float]]:
-    """AUC for one window and for the mean of a video's windows: ``pair``, ``target`` and ``verification``."""
+    """AUC for one window and for the mean of a video's windows: ``pair``, ``cross_target``, ``target``,
+    ``verification``. Pairs show two faces, so that appearance cannot pass for driver."""
     first = slice(None, None, per_video)
     means = unit(vectors.reshape(-1, per_video, vectors.shape[1]).mean(axis=1))
     out = {}
-    for name, rows, labels, count in (
-        ("1", vectors, (clips.driver, clips.target, clips.recording), 1),
-        (str(per_video), means, (clips.driver[first], clips.target[first], clips.recording[first]), per_video),
-    ):
-        trials = verification_trials(vectors, clips.driver, clips.recording, count, per_video)
-        out[name] = {
-            "pair": different_recordings(rows, *labels).auc,
-            "target": per_target_mean(rows, labels[0], labels[1]).auc,
+    for rows, step, count in ((vectors, slice(None), 1), (means, first, per_video)):
+        labels = clips.driver[step], clips.target[step], clips.recording[step]
+        trials = verification_trials(vectors, clips, count, per_video)
+        out[str(count)] = {
+            "pair": different_recordings(rows, *labels, faces="different").auc,
+            "cross_target": cross_target(rows, *labels).auc,
+            "target": per_target_auc(rows, labels[1], clips.is_self[step]).auc,
             "verification": roc_auc(trials.genuine, trials.impostor),
         }
     return out
@@ -105,13 +101,13 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
     config = config_from_dict({key: dict(value) for key, value in probe["config"].items()})
     model = build_model(config.model)
     load_checkpoint(path, {"model": model})
-    clips = evaluation_clips(config.data, "val", windows=WINDOWS, seed=1)
+    clips = evaluation_clips(config.data, "val", windows=WINDOWS, others=OTHERS, seed=1)
     vectors = embed_clips(model.eval(), clips.frames, precision="fp32")
     thresholds: dict[str, dict[str, float]] = {}
     for far in FARS:
         thresholds[str(far)] = {}
         for count in (1, WINDOWS):
-            trials = verification_trials(vectors, clips.driver, clips.recording, count, WINDOWS)
+            trials = verification_trials(vectors, clips, count, WINDOWS)
             thresholds[str(far)][str(count)] = float(threshold_at_far(trials.impostor, far))
     full = {
         **card,

@@ -16,6 +16,7 @@ from whodrives.avatars.procedural import procedural_face
 from whodrives.avatars.tables import load_table
 from whodrives.avatars.tracks import MotionTrack
 from whodrives.avatars.warp import WarpRig, build_rig, render
+from whodrives.data.sampler import spread
 from whodrives.errors import InputError
 from whodrives.training.config import SourceConfig
 
@@ -36,12 +37,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """Fixed evaluation clips: frames uint8 (N, T, 1, 128, 128) and labels (N,) arrays."""
+    """Fixed evaluation clips: frames uint8 (N, T, 1, 128, 128) and labels (N,) arrays; is_self is bool."""
 
     frames: Tensor
     driver: np.ndarray
     target: np.ndarray
     recording: np.ndarray
+    is_self: np.ndarray
 
 
 class _Driver:
@@ -58,11 +60,8 @@ class _Driver:
 
     def windows(self, rng: np.random.Generator, count: int, length: int) -> list[np.ndarray]:
         """`count` windows (length, 25), spread over as many different recordings as there are."""
-        order = np.concatenate(
-            [rng.permutation(len(self.recordings)) for _ in range(-(-count // len(self.recordings)))]
-        )
         out = []
-        for number in order[:count]:
+        for number in spread(rng, len(self.recordings), count):
             _, values, starts = self.recordings[number]
             start = int(rng.choice(starts))
             out.append(values[start : start + length])
@@ -183,7 +182,7 @@ def evaluation_clips(
         raise InputError(f"{split}: {len(drivers)} drivers need as many faces, found {len(faces)}")
     own = rng.permutation(len(faces))[: len(drivers)]
     rigs = [build_rig(face) for face in faces]
-    frames, driver_names, targets, recordings = [], [], [], []
+    frames, driver_names, targets, recordings, is_self = [], [], [], [], []
     for number, driver in enumerate(drivers):
         pool = [face for face in own if face != own[number]]
         shown = [own[number], *rng.choice(pool, min(others, len(pool)), replace=False)]
@@ -198,4 +197,6 @@ def evaluation_clips(
                     driver_names.append(driver.name)
                     targets.append(faces[face].name)
                     recordings.append(recording)
-    return LabelledClips(torch.stack(frames), np.array(driver_names), np.array(targets), np.array(recordings))
+                    is_self.append(face == own[number])
+    labels = (np.array(column) for column in (driver_names, targets, recordings, is_self))
+    return LabelledClips(torch.stack(frames), *labels)

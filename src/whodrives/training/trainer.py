@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from whodrives.errors import InputError, WhodrivesError
-from whodrives.evaluation.protocols import different_recordings, per_target_mean
+from whodrives.evaluation.protocols import different_recordings, per_target_auc
 from whodrives.models import FingerprintModel, build_model
 from whodrives.training.checkpoint import load_checkpoint, save_checkpoint
 from whodrives.training.config import TrainConfig
@@ -74,10 +74,13 @@ def embed_clips(model: FingerprintModel, frames: Tensor, batch_size: int = 8, pr
 
 
 def evaluate_clips(model: FingerprintModel, clips: LabelledClips, precision: str = "bf16") -> dict[str, float]:
-    """AUC of labelled clips: ``pair`` (different recordings) and ``target`` (per-target mean)."""
+    """AUC of labelled clips: ``pair`` (different recordings AND faces) and ``target`` (per-target mean).
+
+    Each validation driver is shown on a few faces only: pairs that share a face would let appearance pass for driver.
+    """
     vectors = embed_clips(model, clips.frames, precision=precision)
-    pair = different_recordings(vectors, clips.driver, clips.target, clips.recording)
-    target = per_target_mean(vectors, clips.driver, clips.target)
+    pair = different_recordings(vectors, clips.driver, clips.target, clips.recording, faces="different")
+    target = per_target_auc(vectors, clips.target, clips.is_self)
     return {"pair": pair.auc, "target": target.auc}
 
 
