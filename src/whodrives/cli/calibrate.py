@@ -15,11 +15,19 @@ import click
 @click.option("--licence", default="unstated", show_default=True, help="Licence on the card.")
 @click.option("--trained-on", default="", help="Description of the training data on the card.")
 @click.option("--limits", default="", help="Limits on the card.")
+@click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def calibrate(
-    run: Path, out: Path, name: str | None, licence: str, trained_on: str, limits: str, as_json: bool
+    run: Path,
+    out: Path,
+    name: str | None,
+    licence: str,
+    trained_on: str,
+    limits: str,
+    checkpoint: str,
+    as_json: bool,
 ) -> None:
-    """Turn the best checkpoint of the training folder RUN into a weight file.
+    """Turn a checkpoint of the training folder RUN into a weight file.
 
     Thresholds at 1%, 5% and 10% false accepts come from verification trials of the validation people and faces.
     """
@@ -27,7 +35,7 @@ def calibrate(
     from whodrives.video.gate import MotionGate
 
     card = {"name": name or out.stem, "licence": licence, "trained_on": trained_on, "limits": limits}
-    full = release(run, out, card, motion_gate=MotionGate().threshold)
+    full = release(run, out, card, motion_gate=MotionGate().threshold, checkpoint=checkpoint)
     if as_json:
         click.echo(json.dumps({"schema_version": 1, **full}))
         return

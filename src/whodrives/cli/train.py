@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder (default: out/NAME).")
 @click.option("--resume/--fresh", default=True, help="Go on from the folder's last checkpoint (default).")
+@click.option("--init", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Checkpoint to start from.")
+@click.option("--refit-head", type=click.IntRange(0), default=0, help="First refit the MLP alone, this many steps.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a config value.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default=None, help="Default: cuda when there is one.")
 @click.option("--until", type=int, default=None, help="Stop at this step (the schedule stays as it is).")
@@ -21,6 +23,8 @@ def train(
     config: Path,
     out: Path | None,
     resume: bool,
+    init: Path | None,
+    refit_head: int,
     overrides: tuple[str, ...],
     device: str | None,
     until: int | None,
@@ -42,6 +46,13 @@ def train(
     source = AvatarSource(settings.data, settings.train.seed, device)
     trainer = Trainer(settings, source, evaluation_clips(settings.data, "val"), folder, device)
     resumed = trainer.resume() if resume else False
+    if not resumed and init is not None:
+        trainer.start_from(init)
+    if not resumed and refit_head:
+        from whodrives.training.refit import refit_head as refit
+
+        refit(trainer.model, trainer.prototypes, source, settings.train, steps=refit_head)
+        trainer.save()
     columns = (
         TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
         BarColumn(),

@@ -11,9 +11,9 @@ import numpy as np
 from whodrives.errors import InputError
 from whodrives.evaluation.metrics import roc_auc, threshold_at_far
 from whodrives.evaluation.protocols import cross_target, different_recordings, per_target_auc
-from whodrives.models import build_model
+from whodrives.models import FingerprintModel, build_model
 from whodrives.training.checkpoint import load_checkpoint
-from whodrives.training.config import config_from_dict
+from whodrives.training.config import TrainConfig, config_from_dict
 from whodrives.training.source import LabelledClips, evaluation_clips
 from whodrives.training.trainer import embed_clips
 from whodrives.training.weights import save_weights
@@ -84,6 +84,15 @@ def summarise(vectors: np.ndarray, clips: LabelledClips, per_video: int) -> dict
     return out
 
 
+def load_run(path: Path) -> tuple[FingerprintModel, TrainConfig, int]:
+    """Network in evaluation mode, experiment and steps done of a training checkpoint. Raises CheckpointError."""
+    state = load_checkpoint(path, {})
+    config = config_from_dict({key: dict(value) for key, value in state["config"].items()})
+    model = build_model(config.model)
+    load_checkpoint(path, {"model": model})
+    return model.eval(), config, int(state["step"])
+
+
 def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, checkpoint: str = "best") -> dict[str, Any]:
     """Write the weight file of a run, with thresholds at 1%, 5% and 10% false accepts on validation trials.
 
@@ -96,13 +105,9 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
     -------
     The whole card. Raises CheckpointError when the run has no usable checkpoint.
     """
-    path = run / f"{checkpoint}.safetensors"
-    probe = _stored_state(path)
-    config = config_from_dict({key: dict(value) for key, value in probe["config"].items()})
-    model = build_model(config.model)
-    load_checkpoint(path, {"model": model})
+    model, config, steps = load_run(run / f"{checkpoint}.safetensors")
     clips = evaluation_clips(config.data, "val", windows=WINDOWS, others=OTHERS, seed=1)
-    vectors = embed_clips(model.eval(), clips.frames, precision="fp32")
+    vectors = embed_clips(model, clips.frames, precision="fp32")
     thresholds: dict[str, dict[str, float]] = {}
     for far in FARS:
         thresholds[str(far)] = {}
@@ -113,8 +118,8 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
         **card,
         "clip_length": config.data.clip_length,
         "contract": PreprocessingContract(normalisation=config.model.normalisation).to_dict(),
-        "steps": probe["step"],
-        "clips_seen": probe["step"] * config.train.identities * config.train.samples,
+        "steps": steps,
+        "clips_seen": steps * config.train.identities * config.train.samples,
         "seed": config.train.seed,
         "training": config.to_dict(),
         "validation_auc": summarise(vectors, clips, WINDOWS),
@@ -124,7 +129,3 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
     }
     digest = save_weights(out, model, full)
     return {**full, "digest": digest}
-
-
-def _stored_state(path: Path) -> dict[str, Any]:
-    return load_checkpoint(path, {})

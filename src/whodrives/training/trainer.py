@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from whodrives.errors import InputError, WhodrivesError
 from whodrives.evaluation.protocols import different_recordings, per_target_auc
 from whodrives.models import FingerprintModel, build_model
-from whodrives.training.checkpoint import load_checkpoint, save_checkpoint
+from whodrives.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from whodrives.training.config import TrainConfig
 from whodrives.training.loss import driver_cross_entropy, supervised_contrastive
 from whodrives.training.schedule import learning_rate_factor
@@ -138,6 +138,16 @@ class Trainer:
         self.step, self.best, self.auc = state["step"], state["best"], state["auc"]
         self.scaler.load_state_dict(state["scaler"])
         return True
+
+    def start_from(self, path: Path) -> None:
+        """Take the weights (and the prototypes, when the drivers are as many) of another run's checkpoint.
+
+        Raises CheckpointError when the file is unusable or of another architecture.
+        """
+        try:
+            load_checkpoint(path, self._modules)
+        except CheckpointError:
+            load_checkpoint(path, {"model": self.model})
 
     def save(self, name: str = "last") -> None:
         """Write a checkpoint into the run's folder."""

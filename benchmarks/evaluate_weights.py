@@ -1,0 +1,155 @@
+"""What weights are worth on held-out people and faces, beside an untrained network, controls and the linear reference.
+
+    whodrives simulate DIR --drivers 20 --targets 24 --clips 4 --cross-clips 1 --seconds 10.24 --split-name test \\
+        --motion ../shared/motion/mu3d.parquet --portraits ../shared/portraits/cremad
+    python benchmarks/evaluate_weights.py DIR --motion ../shared/motion/mu3d.parquet \\
+        feat_diff=bundled untrained=paper static=RUN/best.safetensors [--ledger docs/test_ledger.jsonl]
+
+DIR holds mp4 files and a manifest; every MODEL is NAME=FILE (weights, a preset, or a training checkpoint). Four windows
+of 64 frames are cut from each video. `one window` compares window w of one video with window w of another, all four w
+pooled; `mean of 4` compares the means. Protocols: `target` (the paper's: per-target mean, positives are pairs of
+self-reenactments), `pair` (one driver in two recordings against two drivers, all faces), `pair, two faces` (the same,
+only pairs that show two faces), `Eq. 1` (one driver on two faces against two drivers on one). Intervals: 95%, 1,000
+bootstraps over people, drivers and targets together. The linear reference is LDA on the true tracks, fitted on the
+train people, on the same stretches of motion.
+
+Exit status 1 when the first MODEL is not better than the UNTRAINED network (a model named `untrained`) in Eq. 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+
+from whodrives.avatars.dataset import cut_clips
+from whodrives.avatars.tables import load_table
+from whodrives.avatars.tracks import AU_CHANNELS, GAZE_CHANNELS, INDEX
+from whodrives.data.manifest import read_manifest
+from whodrives.data.record import Record
+from whodrives.evaluation.embed_videos import embed_windows, load_windows
+from whodrives.evaluation.intervals import Interval, pairs_interval, per_target_interval
+from whodrives.evaluation.linear_reference import LinearReference, window_features
+from whodrives.evaluation.protocols import Pairs, cosines, cross_target_pairs, recording_pairs
+from whodrives.models import PRESETS, FingerprintModel
+from whodrives.training.release import load_run
+from whodrives.training.weights import load_weights
+
+WINDOWS, LENGTH, FPS = 4, 64, 25.0
+RENDERED = [INDEX[name] for name in (*AU_CHANNELS, *GAZE_CHANNELS, "roll", "yaw")]
+
+
+def load_model(source: str) -> FingerprintModel:
+    """A weight file, a preset (untrained), or a training checkpoint."""
+    if source == "bundled" or source in PRESETS or Path(source).with_suffix(".json").is_file():
+        return load_weights(source).model
+    return load_run(Path(source))[0]
+
+
+def unit(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+
+
+def joined(parts: list[Pairs]) -> Pairs:
+    return Pairs(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("score", "genuine", "first", "second")))
+
+
+def evaluate(vectors: NDArray[np.floating], records: list[Record]) -> dict[str, dict[str, Interval]]:
+    """(V, W, D) unit vectors -> one window / mean -> protocol -> AUC with its interval."""
+    driver, target, recording = (
+        np.array([getattr(r, name) for r in records]) for name in ("driver", "target", "recording")
+    )
+    is_self = np.array([r.is_self for r in records])
+    out = {}
+    sets = {"one window": [vectors[:, w] for w in range(vectors.shape[1])], "mean of 4": [unit(vectors.mean(axis=1))]}
+    for name, slots in sets.items():
+        scores = [cosines(slot) for slot in slots]
+        # Each window slot of a target is a target of its own, resampled with the same person.
+        n = len(records)
+        blocks = np.full((n * len(slots), n * len(slots)), -2.0, dtype=np.float32)
+        for slot, block in enumerate(scores):
+            blocks[slot * n : (slot + 1) * n, slot * n : (slot + 1) * n] = block
+        places = np.concatenate([np.char.add(target, f"#{slot}") for slot in range(len(slots))])
+        repeat = len(slots)
+        out[name] = {
+            "target": per_target_interval(blocks, np.tile(driver, repeat), places, np.tile(is_self, repeat)),
+            "pair": pairs_interval(joined([recording_pairs(s, driver, target, recording) for s in scores])),
+            "pair, two faces": pairs_interval(
+                joined([recording_pairs(s, driver, target, recording, "different") for s in scores])
+            ),
+            "Eq. 1": pairs_interval(joined([cross_target_pairs(s, driver, target, recording) for s in scores])),
+        }
+    return out
+
+
+def linear_vectors(table: str, records: list[Record], clips: int) -> NDArray[np.float64]:
+    """LDA of the true tracks on the very stretches that move the videos, (V, W, K)."""
+    train = [one.resample(FPS) for one in load_table(table, "train")]
+    cut = [(one, start) for one in train for start in one.window_starts(LENGTH, LENGTH // 2)]
+    windows = np.stack([one.values[start : start + LENGTH][:, RENDERED] for one, start in cut])
+    model = LinearReference.fit(window_features(windows), np.array([one.driver for one, _ in cut]))
+    stretches = cut_clips(load_table(table, records[0].split), clips, WINDOWS * LENGTH, FPS)
+    by_name = {(driver, clip.name): clip for driver, own in stretches.items() for clip in own}
+    used = [by_name[r.driver, r.path.stem.split("--")[1]] for r in records]
+    values = np.stack([c.track.values[c.start : c.start + c.length][:, RENDERED] for c in used])
+    flat = values.reshape(len(records) * WINDOWS, LENGTH, len(RENDERED))
+    return model.embed(window_features(flat)).reshape(len(records), WINDOWS, -1)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("videos", help="folder that `whodrives simulate` wrote")
+    parser.add_argument("models", nargs="+", metavar="NAME=MODEL")
+    parser.add_argument("--motion", help="the table that moved the videos, for the linear reference")
+    parser.add_argument("--clips", type=int, default=4, help="--clips of simulate")
+    parser.add_argument("--ledger", type=Path, help="append the result here")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    records = read_manifest(options.videos)
+    windows = load_windows([r.path for r in track(records, "decoding")], WINDOWS, LENGTH)
+    rows: dict[str, dict[str, dict[str, Interval]]] = {}
+    for word in options.models:
+        name, _, source = word.partition("=")
+        model = load_model(source)
+        parts = [embed_windows(model, windows[n : n + 1]) for n in track(range(len(records)), name)]
+        rows[name] = evaluate(np.concatenate(parts), records)
+    if options.motion:
+        rows["linear reference, true tracks"] = evaluate(
+            linear_vectors(options.motion, records, options.clips), records
+        )
+    print(
+        f"{len(records)} videos, {len({r.driver for r in records})} drivers, {len({r.target for r in records})} faces"
+    )
+    for name, sets in rows.items():
+        for count, protocols in sets.items():
+            print(f"{name:30s} {count:10s} " + "  ".join(f"{key} {value}" for key, value in protocols.items()))
+    if options.ledger:
+        commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
+        entry = {
+            "date": time.strftime("%Y-%m-%d"),
+            "commit": commit.stdout.strip(),
+            "split": records[0].split,
+            "command": " ".join(["python", *sys.argv]),
+            "result": {n: {c: {p: asdict(i) for p, i in ps.items()} for c, ps in s.items()} for n, s in rows.items()},
+        }
+        with options.ledger.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+    first = next(iter(rows.values()))
+    if "untrained" in rows and first["one window"]["Eq. 1"].value <= rows["untrained"]["one window"]["Eq. 1"].value:
+        print("FAIL: no better than an untrained network")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""A fresh projection on trained features: cheap, because the features of a clip are computed once.
+
+A learning rate that suits convolutions can kill the hidden units of the small MLP behind them; the embedding then keeps
+few dimensions, and everything learned below is seen through them. Refitting the MLP alone costs minutes. Source: ours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from whodrives.errors import InputError
+from whodrives.models import FingerprintModel
+from whodrives.training.config import RecipeConfig
+from whodrives.training.loss import driver_cross_entropy, supervised_contrastive
+from whodrives.training.source import AvatarSource
+from whodrives.training.trainer import Prototypes
+
+# Batches for refitting come after every step that a run could take.
+FIRST_STEP = 1_000_000_000
+PROTOTYPE_SCALE = 0.25
+
+
+@torch.no_grad()
+def pooled_features(model: FingerprintModel, frames: Tensor, batch_size: int = 8) -> Tensor:
+    """What the MLP of the head gets to see, in evaluation mode: (N, T, 1, 128, 128) -> (N, 512) float32."""
+    seen: list[Tensor] = []
+    hook = model.head.mlp[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
+    was_training = model.training
+    model.eval()
+    try:
+        for part in frames.split(batch_size):
+            with torch.autocast(frames.device.type, torch.bfloat16):
+                model(part)
+    finally:
+        hook.remove()
+        model.train(was_training)
+    return torch.cat(seen)
+
+
+def refit_head(
+    model: FingerprintModel,
+    prototypes: Prototypes,
+    source: AvatarSource,
+    recipe: RecipeConfig,
+    batches: int = 40,
+    steps: int = 300,
+) -> None:
+    """Replace the MLP of the head and the prototypes by new ones, trained alone on the features of `batches` batches.
+
+    Loss, batch shape and learning rate are the recipe's; a batch mixes no real with built-in drivers, as in training.
+    Deterministic under recipe.seed. Raises InputError when the batches leave too few drivers.
+    """
+    features, labels = [], []
+    for number in range(batches):
+        batch = source.batch(FIRST_STEP + number, recipe.identities, recipe.samples)
+        features.append(pooled_features(model, batch.frames))
+        labels.append(batch.driver)
+    x, y = torch.cat(features), torch.cat(labels)
+    clips = {int(driver): np.flatnonzero(y.cpu().numpy() == driver) for driver in y.unique()}
+    pools = [[d for d in pool if len(clips.get(d, ())) >= recipe.samples] for pool in source.pools]
+    pools = [pool for pool in pools if len(pool) >= recipe.identities]
+    if not pools:
+        raise InputError(f"{batches} batches leave fewer than {recipe.identities} drivers; refit on more")
+    shares = np.array([sum(len(clips[d]) for d in pool) for pool in pools], dtype=float)
+    rng = np.random.default_rng([recipe.seed, FIRST_STEP])
+    torch.manual_seed(recipe.seed)
+    hidden, final = model.head.mlp
+    assert isinstance(hidden, torch.nn.Linear)
+    assert isinstance(final, torch.nn.Linear)
+    hidden.reset_parameters()
+    final.reset_parameters()
+    with torch.no_grad():
+        prototypes.weight.normal_(0.0, PROTOTYPE_SCALE)
+    parameters = [*hidden.parameters(), *final.parameters(), prototypes.weight]
+    optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-2)
+    for _ in range(steps):
+        pool = pools[rng.choice(len(pools), p=shares / shares.sum())]
+        chosen = rng.choice(pool, recipe.identities, replace=False)
+        rows = np.concatenate([rng.choice(clips[driver], recipe.samples, replace=False) for driver in chosen])
+        embedding = F.normalize(final(F.dropout(F.relu(hidden(x[rows])), model.config.dropout)), dim=1)
+        loss = supervised_contrastive(embedding, y[rows], recipe.temperature, recipe.loss_reduction)
+        if recipe.cross_entropy_weight > 0:
+            extra = driver_cross_entropy(embedding, prototypes.weight, y[rows], recipe.cross_entropy_scale)
+            loss = loss + recipe.cross_entropy_weight * extra
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()

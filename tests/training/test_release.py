@@ -1,0 +1,81 @@
+"""From run to weight file: trials, refitting the head."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from whodrives.errors import InputError
+from whodrives.models import build_model
+from whodrives.training.config import RecipeConfig, SourceConfig
+from whodrives.training.refit import pooled_features, refit_head
+from whodrives.training.release import summarise, verification_trials
+from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
+from whodrives.training.trainer import Prototypes, embed_clips
+
+BUILTIN = SourceConfig(builtin_drivers=3, procedural_faces=3, clip_length=4, validation_others=1)
+
+
+def labelled() -> tuple[np.ndarray, LabelledClips]:
+    """3 drivers x 2 recordings, on the own face and on the next one's, 2 windows each."""
+    rows = [(d, r, f) for d in range(3) for r in range(2) for f in (d, (d + 1) % 3) for _ in range(2)]
+    vectors = np.random.default_rng(0).normal(size=(len(rows), 5))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    driver, target = np.array([f"d{d}" for d, _, _ in rows]), np.array([f"f{f}" for _, _, f in rows])
+    recording = np.array([f"d{d}-{r}" for d, r, _ in rows])
+    return vectors, LabelledClips(torch.empty(0), driver, target, recording, np.array([d == f for d, _, f in rows]))
+
+
+def test_trials_are_the_loop_over_videos() -> None:
+    vectors, clips = labelled()
+    genuine, impostor = [], []
+    for video in range(0, len(vectors), 2):
+        template = np.zeros(5)
+        for n in range(len(vectors)):
+            own = clips.is_self[n] and clips.target[n] == clips.target[video]
+            if own and clips.recording[n] != clips.recording[video]:
+                template += vectors[n]
+        template /= np.linalg.norm(template)
+        score = (vectors[video] @ template + vectors[video + 1] @ template) / 2
+        (genuine if clips.is_self[video] else impostor).append(score)
+    trials = verification_trials(vectors, clips, windows=2, per_video=2)
+    assert trials.genuine == pytest.approx(genuine)
+    assert trials.impostor == pytest.approx(impostor)
+    assert len(verification_trials(vectors, clips, windows=1, per_video=2).genuine) == 2 * len(genuine)
+    with pytest.raises(InputError, match="do not form videos"):
+        verification_trials(vectors, clips, windows=3, per_video=2)
+
+
+def test_summary_has_both_counts_and_probabilities() -> None:
+    summary = summarise(*labelled(), per_video=2)
+    assert set(summary) == {"1", "2"}
+    assert all(0 <= value <= 1 for row in summary.values() for value in row.values())
+
+
+def test_validation_people_and_faces_are_not_the_training_ones() -> None:
+    source = AvatarSource(BUILTIN, seed=0)
+    clips = evaluation_clips(BUILTIN, "val", others=1, builtin=2)
+    assert not set(clips.driver) & {driver.name for driver in source.drivers}
+    assert clips.is_self.sum() * 2 == len(clips.is_self)
+    assert clips.frames.dtype == torch.uint8
+
+
+def test_refit_replaces_the_mlp_alone_and_separates_what_it_saw() -> None:
+    torch.manual_seed(0)
+    model, source = build_model("paper"), AvatarSource(BUILTIN, seed=0)
+    prototypes = Prototypes(len(source.drivers), 256)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    recipe = RecipeConfig(identities=2, samples=2, cross_entropy_weight=1.0, temperature=0.1, seed=3)
+    refit_head(model, prototypes, source, recipe, batches=5, steps=60)
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {f"head.mlp.{n}.{kind}" for n in (0, 1) for kind in ("weight", "bias")}
+    assert model.training
+    batch = source.batch(1_000_000_000, 2, 2)
+    vectors = embed_clips(model, batch.frames, precision="fp32")
+    cosine = vectors @ vectors.T
+    same = batch.driver[:, None].numpy() == batch.driver[None].numpy()
+    assert cosine[same].mean() > cosine[~same].mean()
+    assert pooled_features(model, batch.frames).shape == (4, 512)
+    with pytest.raises(InputError, match="needs as many"):
+        refit_head(model, prototypes, source, RecipeConfig(identities=4, samples=2), batches=1, steps=1)
