@@ -9,12 +9,14 @@ flicker, file size, bit rate, the bundled weights.
 1. Planted leaks. Every driver on every face, the nuisance of a face shared by all its videos but for the noise, pairs
    on one face. Driver k of n is made brighter by 2% * k / (n - 1), or its crop is shifted by one pixel in direction
    k / n of a circle. The best scorer must reach AUC 0.80 on each, else the audit is blind.
-2. The same without a leak ("matched"): every scorer's 95% interval must hold 0.5, half-width at most 0.06.
-3. The data set itself ("as made"): `plan_dataset`'s own videos with their own nuisance, pairs that show two faces, and
-   per target. The same demand.
+2. The same without a leak ("matched"): every scorer's 95% interval over people must hold 0.5, half-width at most 0.06.
+3. The data set itself ("as made"): `plan_dataset`'s own videos with their own nuisance; the same demand on pairs that
+   show two faces, one video of each driver on each face (with more on the own face, the faces would be paired unlike in
+   genuine and impostor pairs). The paper's protocol, with all videos, stands beside without a demand.
 
-Exit status 1 when one of them fails. With that many intervals one in twenty misses 0.5 by chance: a failure is a
-reason to repeat with another --seed, and a second failure of the same scorer is a leak.
+One interval in twenty misses 0.5 by chance. So scorers that fail are tried again on an independent draw of nuisance and
+assignment (--seed + 1); who fails again leaks. All intervals are printed. Exit status 1 when a leak stands or the audit
+is blind.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ FRAMES, FPS, SIZE = 64, 25.0, 128
 CAUGHT, HALF_WIDTH = 0.80, 0.06
 DRIVERS, FACES_MATCHED, TAKES = 20, 4, 3
 Scores = dict[str, NDArray[np.float64]]
+Draw = Callable[[PlannedVideo], Nuisance] | None
 
 
 def people(motion: str | None, portraits: str | None) -> tuple[list[MotionTrack], list[Face]]:
@@ -141,9 +144,17 @@ def target_intervals(records: Sequence[Record], scores: Scores) -> dict[str, Int
     return {name: per_target_interval(s, driver, target, is_self) for name, s in scores.items()}
 
 
-def clean(intervals: dict[str, Interval]) -> list[str]:
+def one_each(records: Sequence[Record]) -> list[int]:
+    """Indices of the first video of each driver on each face."""
+    first: dict[tuple[str, str], int] = {}
+    for number, record in enumerate(records):
+        first.setdefault((record.driver, record.target), number)
+    return sorted(first.values())
+
+
+def suspicious(intervals: dict[str, Interval]) -> set[str]:
     """Scorers that tell drivers apart, or whose interval is too wide to say."""
-    return [n for n, i in intervals.items() if not i.holds(0.5) or i.half_width > HALF_WIDTH]
+    return {n for n, i in intervals.items() if not i.holds(0.5) or i.half_width > HALF_WIDTH}
 
 
 def main() -> int:
@@ -163,23 +174,36 @@ def main() -> int:
     failures = []
     with tempfile.TemporaryDirectory() as folder:
 
-        def made(plan: list[PlannedVideo], name: str, **how: object) -> list[Record]:
-            videos = render_dataset(plan, Path(folder, name), size=SIZE, fps=FPS, neutral=True, **how)  # type: ignore[arg-type]
-            return list(progress(videos, f"rendering {name}", total=len(plan)))
+        def made(name: str, plan: list[PlannedVideo], nuisance: Draw = None) -> tuple[list[Record], Scores]:
+            videos = render_dataset(plan, Path(folder, name), size=SIZE, fps=FPS, neutral=True, nuisance=nuisance)
+            records = list(progress(videos, f"rendering {name}", total=len(plan)))
+            return records, score(records, model)
 
-        plan = matched_plan(tracks, faces)
-        for kind in ("brightness", "crop", "matched"):
-            records = made(plan, kind, nuisance=leak(kind, drivers, options.seed))
-            tables[kind] = pair_intervals(records, score(records, model), "same")
-            if kind != "matched" and max(i.value for i in tables[kind].values()) < CAUGHT:
+        def matched(kind: str, seed: int) -> dict[str, Interval]:
+            plan = matched_plan(tracks, faces)
+            records, scores = made(f"{kind} {seed}", plan, leak(kind, drivers, seed))
+            return pair_intervals(records, scores, "same")
+
+        def as_made(_: str, seed: int) -> dict[str, Interval]:
+            plan = plan_dataset(tracks, faces, clips=4, cross_clips=1, seconds=FRAMES / FPS, fps=FPS, seed=seed)
+            records, scores = made(f"as made {seed}", plan)
+            tables[f"as made, per target (seed {seed}, no demand)"] = target_intervals(records, scores)
+            rows = one_each(records)
+            once = {name: values[np.ix_(rows, rows)] for name, values in scores.items()}
+            return pair_intervals([records[row] for row in rows], once, "different")
+
+        for kind in ("brightness", "crop"):
+            table = tables[f"planted leak: {kind}"] = matched(kind, options.seed)
+            if max(interval.value for interval in table.values()) < CAUGHT:
                 failures.append(f"the audit is blind to the planted leak {kind!r}")
-        own = plan_dataset(tracks, faces, clips=4, cross_clips=1, seconds=FRAMES / FPS, fps=FPS, seed=options.seed)
-        records = made(own, "as made")
-        scores = score(records, model)
-        tables["as made, pairs on two faces"] = pair_intervals(records, scores, "different")
-        tables["as made, per target"] = target_intervals(records, scores)
-    for name in ("matched", "as made, pairs on two faces", "as made, per target"):
-        failures += [f"{name}: {scorer} {tables[name][scorer]}" for scorer in clean(tables[name])]
+        for kind, run in (("matched", matched), ("as made, pairs on two faces", as_made)):
+            suspects: set[str] | None = None
+            for seed in (options.seed, options.seed + 1):
+                table = tables[f"{kind} (seed {seed})"] = run(kind, seed)
+                suspects = suspicious(table) if suspects is None else suspects & suspicious(table)
+                if not suspects:
+                    break
+            failures += [f"{kind}: {scorer} fails twice" for scorer in sorted(suspects or ())]
     if options.json:
         rows = {n: {s: [i.value, i.low, i.high] for s, i in t.items()} for n, t in tables.items()}
         print(json.dumps({"schema_version": 1, "tables": rows, "failures": failures}))

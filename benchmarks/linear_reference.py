@@ -19,12 +19,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from whodrives.avatars.builtin import BuiltinDriver
 from whodrives.avatars.tables import load_table
 from whodrives.avatars.tracks import AU_CHANNELS, GAZE_CHANNELS, INDEX, MotionTrack
+from whodrives.evaluation.intervals import pairs_interval
 from whodrives.evaluation.linear_reference import LinearReference, window_features
+from whodrives.evaluation.protocols import cosines, recording_pairs
 
 LENGTH, HOP, POOLED = 64, 32, 4
 SETS = {
@@ -63,44 +64,14 @@ def mean_of_windows(
 
 
 def auc_with_interval(
-    embeddings: NDArray[np.float64], driver: NDArray[np.str_], recording: NDArray[np.str_], rounds: int, seed: int = 0
+    embeddings: NDArray[np.float64], driver: NDArray[np.str_], recording: NDArray[np.str_], rounds: int
 ) -> tuple[float, float, float]:
-    """AUC over pairs from different recordings, and its 95% percentile interval over resampled people.
-
-    A person drawn k times stands k times in the sample: a genuine pair then weighs k, an impostor pair k * l.
-    """
-    one, other = np.triu_indices(len(driver), k=1)
-    keep = recording[one] != recording[other]
-    one, other = one[keep], other[keep]
-    people, code = np.unique(driver, return_inverse=True)
-    score = np.empty(len(one))
-    for part in np.array_split(np.arange(len(one)), max(1, len(one) // 200_000)):
-        score[part] = np.einsum("pk,pk->p", embeddings[one[part]], embeddings[other[part]])
-    rank = rankdata(score)  # mid-ranks: a tie counts half
-    genuine = code[one] == code[other]
-    n = int(genuine.sum())
-    auc = (rank[genuine].sum() - n * (n + 1) / 2) / (n * (len(score) - n))
+    """AUC over pairs from different recordings, and its 95% interval over people (NaN without rounds)."""
+    pairs = recording_pairs(cosines(embeddings), driver, recording, recording, faces="different")
     if not rounds:
-        return float(auc), float("nan"), float("nan")
-    # For the weighted bootstrap, wins of genuine pairs of each person over a histogram of each pair of people: fine
-    # score bins keep it to one matrix product a round (the binning moves the AUC by less than 1e-4).
-    bins = 512
-    at = np.minimum((rank / (len(rank) + 1) * bins).astype(int), bins - 1)
-    count = len(people)
-    low, high = np.minimum(code[one], code[other]), np.maximum(code[one], code[other])
-    table = np.bincount((low * count + high) * bins + at, minlength=count * count * bins)
-    table = table.reshape(count, count, bins).astype(np.float64)
-    same = table[np.arange(count), np.arange(count)]
-    table[np.arange(count), np.arange(count)] = 0
-    rng, values = np.random.default_rng(seed), []
-    for _ in range(rounds):
-        weight = np.bincount(rng.integers(count, size=count), minlength=count).astype(np.float64)
-        g = weight @ same
-        i = np.tensordot(np.outer(weight, weight), table, axes=2)
-        if g.sum() and i.sum():
-            below = np.cumsum(i) - 0.5 * i
-            values.append(float(g @ below / (g.sum() * i.sum())))
-    return float(auc), *(float(x) for x in np.percentile(values, [2.5, 97.5]))
+        return pairs.result().auc, float("nan"), float("nan")
+    interval = pairs_interval(pairs, rounds)
+    return interval.value, interval.low, interval.high
 
 
 def evaluate(

@@ -3,10 +3,10 @@
     python benchmarks/real_input.py ../shared/video/grid_s1 ../shared/video/grid_other ../shared/video/liveportrait
 
 The first folder is one speaker's: the first half of its clips (by name) is enrolled, the other half is genuine; all
-clips of the other folders are impostors. Prints every score as it is, `verify`'s decision, and two controls on the same
-frames: `frozen` (the same weights on the clip's centre frame repeated: what appearance alone gives) and `static` (cosine
-of the centre frames' pixels, standardised). One speaker filmed in one place is no test of accuracy: framing, light
-and compression differ between the folders, and the controls say how much that alone is worth.
+clips of the other folders are impostors. Prints every score as it is, `verify`'s decision, and two controls on the
+same frames: `frozen` (the same weights on the clip's centre frame repeated: what appearance alone gives) and `static`
+(cosine of the centre frames' pixels, standardised). One speaker filmed in one place is no test of accuracy: framing,
+light and compression differ between the folders, and the controls say how much that alone is worth.
 
 Exit status 1 when a file cannot be read or a score is missing.
 """

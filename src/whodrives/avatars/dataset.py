@@ -104,7 +104,7 @@ def plan_dataset(
     tracks : conditioned motion, any rates; at least one usable recording for each driver.
     faces : targets; where there are fewer than drivers, some drivers have no own face.
     clips : clips of each driver, all shown on its own face.
-    cross_clips : how many of them on each other face (None: all), taken in turn so that all are used alike.
+    cross_clips : how many of them on each other face (None: all), in random order, all used alike.
     seconds, fps : length and rate of the videos. seed : assignment and nuisance. split : label.
 
     Returns
@@ -123,12 +123,11 @@ def plan_dataset(
     lent = clips if cross_clips is None else min(cross_clips, clips)
     plan: list[PlannedVideo] = []
     for order, driver in enumerate(drivers):
+        lending = _lend(np.random.default_rng([seed, 3, order]), len(faces), clips, lent)
         for number, face in enumerate(faces):
             is_self = owned.get(driver) == number
-            count = clips if is_self else lent
-            first = 0 if is_self else (order + number) * lent
-            for turn in range(first, first + count):
-                clip = cut[driver][turn % clips]
+            for turn in range(clips) if is_self else lending[number]:
+                clip = cut[driver][turn]
                 source = face.source or "faces"
                 path = video_path(source, GENERATOR, face.name, clip.name, driver)
                 licence = "; ".join(part for part in (face.licence, clip.track.licence) if part)
@@ -137,6 +136,17 @@ def plan_dataset(
                 )
                 plan.append(PlannedVideo(record, clip, face, (seed, 2, len(plan))))
     return plan
+
+
+def _lend(rng: np.random.Generator, faces: int, clips: int, lent: int) -> list[list[int]]:
+    """Which `lent` different clips each face gets, all used alike; random, for a rule would tie recording to face."""
+    used = np.zeros(clips)
+    out: list[list[int]] = [[] for _ in range(faces)]
+    for face in rng.permutation(faces):
+        chosen = np.lexsort((rng.random(clips), used))[:lent]
+        used[chosen] += 1
+        out[face] = sorted(chosen.tolist())
+    return out
 
 
 def render_video(
