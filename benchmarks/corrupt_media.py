@@ -1,17 +1,20 @@
 """Damaged video files: every outcome must be frames with a report or a typed error, and none may hang.
 
-    python benchmarks/corrupt_media.py [--variants 200] [--seed 0] [--suffix mp4] [--command "whodrives embed {} -o x"]
+    python benchmarks/corrupt_media.py [--variants 200] [--seed 0] [--suffix mp4] [--verify]
+    python benchmarks/corrupt_media.py --command "whodrives embed {} -o x"
 
 Makes one good file (an mp4 with its tables last, and first) and damages it in many seeded ways (cut short, bits
 flipped, blocks zeroed, blocks lost).
-Each variant is read through `iter_windows` in this process, or by a command line in which {} stands for the file; a
-command must end with status 0, 1 or 2 and print no traceback. Prints a table of outcomes and the slowest variant. Exit
-status 1 on any other exception or status, or above 10 s.
+Each variant is read through `iter_windows` in this process; or with --verify by `whodrives verify` against a template
+of the good file, which must end in a decision or a typed error; or by a command line in which {} stands for the file
+and which must end with status 0, 1 or 2 and print no traceback. Prints a table of outcomes and the slowest variant.
+Exit status 1 on any other exception or status, or above 10 s.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import subprocess
 import sys
@@ -110,11 +113,37 @@ def read_by_command(command: str) -> Reader:
     return read
 
 
+def read_by_verify(good: Path, folder: Path) -> Reader:
+    """A reader that verifies a file as the driver of the good one, through the command line in this process."""
+    from click.testing import CliRunner
+
+    from whodrives.cli.main import cli
+
+    gallery = str(folder / "gallery.db")
+    enrolled = CliRunner().invoke(cli, ["enroll", "good", str(good), "--gallery", gallery, "--json"])
+    if enrolled.exit_code != 0:
+        raise SystemExit(f"cannot enrol the good file: {enrolled.output}")
+
+    def read(path: Path) -> str:
+        done = CliRunner().invoke(cli, ["verify", str(path), "--as", "good", "--gallery", gallery, "--json"])
+        if not isinstance(done.exception, SystemExit | None):
+            raise done.exception
+        answer = json.loads(done.stdout)
+        if done.exit_code in (0, 1):
+            return str(answer["decision"])
+        if done.exit_code != 2 or path.name not in answer["error"]["message"]:
+            raise AssertionError(f"exit status {done.exit_code}: {answer}")
+        return str(answer["error"]["type"])
+
+    return read
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variants", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--suffix", choices=sorted(CODECS), default="mp4")
+    parser.add_argument("--verify", action="store_true", help="go on to a decision with the bundled weights")
     parser.add_argument("--command", help="command line to test instead of the library; {} is the file")
     parser.add_argument("--keep", type=Path, help="folder for the variants that failed")
     arguments = parser.parse_args()
@@ -126,6 +155,8 @@ def main() -> int:
         # With its tables last, an mp4 that is cut short is lost; with its tables first, most of it can be read.
         layouts = (False, True) if arguments.suffix == "mp4" else (False,)
         good = [good_video(arguments.suffix, Path(folder), faststart=first) for first in layouts]
+        if arguments.verify:
+            reader = read_by_verify(Path(folder, f"good.{arguments.suffix}"), Path(folder))
         for number in range(arguments.variants):
             kind = KINDS[number % len(KINDS)]
             path = Path(folder) / f"variant_{number:04d}.{arguments.suffix}"
