@@ -166,6 +166,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if bool(options.motion) != bool(options.portraits):
+        parser.error("give both --motion and --portraits, or neither")
     torch.set_num_threads(options.threads)
     model = load_weights(options.weights).model
     tracks, faces = people(options.motion, options.portraits)

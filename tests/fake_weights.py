@@ -84,11 +84,13 @@ def embedding(
     model: ModelInfo = INFO,
     contract: PreprocessingContract | None = None,
     content: str | None = None,
+    valid: int | None = None,
 ) -> Embedding:
     """A one-video embedding of given rows, scaled to unit length, in windows that do not overlap."""
     rows = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    valid, energy = (20 if problem == "short" else 64), (0.1 if problem == "still" else 3.0)
+    valid = valid or (20 if problem == "short" else 64)
+    energy = 0.1 if problem == "still" else 3.0
     windows = tuple(
         WindowInfo(0, 64 * number, 2.56 * number, 64, valid, energy, problem == "still", problem)
         for number in range(len(rows))

@@ -57,6 +57,8 @@ def test_clips_are_spread_over_recordings_without_overlap(tracks: list[MotionTra
 def test_rendered_tree_is_nvfair_with_a_manifest(plan: list[PlannedVideo], tmp_path: Path) -> None:
     records = list(render_dataset(plan[:6], tmp_path, size=64))
     assert read_manifest(tmp_path) == records
+    assert list(list_videos(tmp_path)) == records
+    (tmp_path / "manifest.csv").unlink()
     found = {r.path: r for r in list_videos(tmp_path)}
     assert set(found) == {r.path for r in records}
     assert all(found[r.path].driver == r.driver and found[r.path].target == r.target for r in records)

@@ -116,7 +116,7 @@ def test_info(call) -> None:
     assert {"whodrives", "torch", "python"} <= set(values["versions"])
     people = call("info").out
     assert "feedfeedfeedfeed" in people
-    assert "+0.600 (1 window)" in people
+    assert "+0.6000 (1 window)" in people
     assert "abstain" in call("info", "--model", "paper").out
 
 

@@ -20,6 +20,9 @@ def test_simulate_writes_what_it_says(call: Caller, tmp_path: Path) -> None:
     records = read_manifest(out)
     assert len(records) == 8
     assert all(r.path.is_file() and r.split == "test" for r in records)
+    again = call("simulate", out, *small, "--seed", 1, "--json")
+    assert again.status == 2
+    assert "other settings" in again.json["error"]["message"]
 
 
 def test_simulate_says_what_is_wrong(call: Caller, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from whodrives.errors import InputError
 from whodrives.training.checkpoint import CheckpointError
 from whodrives.training.config import TrainConfig, config_from_dict
+from whodrives.training.release import load_run
 from whodrives.training.source import Batch, LabelledClips
 from whodrives.training.trainer import Trainer, embed_clips
 
@@ -100,3 +101,29 @@ def test_unusable_checkpoints_are_typed_errors(tmp_path: Path) -> None:
 def test_fp16_needs_cuda(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="CUDA"):
         Trainer(config(precision="fp16"), FlickerSource(), clips(), tmp_path)
+
+
+def test_a_resumed_run_must_learn_from_the_same(tmp_path: Path) -> None:
+    first = Trainer(config(), FlickerSource(), clips(), tmp_path)
+    first.run(until=2)
+    longer = Trainer(config(epochs=2, validate_every=50), FlickerSource(), clips(), tmp_path)
+    assert longer.resume()
+    for changes in ({"lr": 0.5}, {"seed": 7}, {"samples": 3}):
+        other = Trainer(config(**changes), FlickerSource(), clips(), tmp_path)
+        with pytest.raises(InputError, match=f"train.{next(iter(changes))}"):
+            other.resume()
+
+
+def test_history_counts_what_went_before(tmp_path: Path) -> None:
+    first = Trainer(config(), FlickerSource(), clips(), tmp_path / "first")
+    first.run(until=2)
+    second = Trainer(config(lr=5e-4), FlickerSource(), clips(), tmp_path / "second")
+    second.start_from(tmp_path / "first" / "last.safetensors")
+    for key, value in weights(first).items():
+        assert torch.equal(value, weights(second)[key])
+    second.run(until=1)
+    model, settings, history = load_run(tmp_path / "second" / "last.safetensors")
+    assert [part["steps"] for part in history] == [2, 1]
+    assert [part["clips"] for part in history] == [8, 4]
+    assert history[0]["config"]["train"]["lr"] != history[1]["config"]["train"]["lr"] == settings.train.lr
+    assert not model.training

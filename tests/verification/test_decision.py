@@ -35,6 +35,13 @@ def test_threshold_of_the_largest_count_not_above() -> None:
     )
 
 
+def test_half_windows_are_half_the_evidence() -> None:
+    halves = embedding(rows(0.9, 0.9, 0.9, 0.9), valid=32)
+    assert verify_against(halves, E0, "ana").threshold == choose_threshold(INFO, 2).score == 0.6
+    whole = embedding(rows(0.9, 0.9, 0.9, 0.9))
+    assert verify_against(whole, E0, "ana").threshold == 0.5
+
+
 def test_unknown_rate_lists_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"0\.02.*0\.01, 0\.05"):
         choose_threshold(INFO, 1, far=0.02)

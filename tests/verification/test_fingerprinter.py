@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fake_weights import CARD, FakeWeights, video
+from fake_weights import CARD, FakeWeights, moving_frames, video
+from whodrives.avatars.encode import write_mp4
 from whodrives.errors import InputError
 from whodrives.verification.errors import WeightsMismatchError
 from whodrives.verification.fingerprinter import Fingerprinter, read_contract, read_model_info
@@ -82,6 +83,16 @@ def test_same_driver_scores_higher_and_decides_right(fp: Fingerprinter, tmp_path
     assert genuine.score is not None
     assert impostor.score is not None
     assert genuine.score > impostor.score
+
+
+def test_a_shared_beginning_is_not_the_same_content(fp: Fingerprinter, tmp_path: Path) -> None:
+    black = np.zeros((64, 128, 128, 3), np.uint8)
+    contents = []
+    for seed in (1, 2):
+        frames = np.concatenate([black, moving_frames(0, 64, seed=seed)])
+        write_mp4(tmp_path / f"{seed}.mp4", frames, 25.0)
+        contents.append(fp.embed(tmp_path / f"{seed}.mp4").videos[0].content)
+    assert contents[0] != contents[1]
 
 
 def test_content_is_equal_for_a_copy_whatever_the_hop(fp: Fingerprinter, tmp_path: Path) -> None:

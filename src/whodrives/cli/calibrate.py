@@ -44,5 +44,5 @@ def calibrate(
         click.echo(f"  {count} window(s): " + ", ".join(f"{key} AUC {value:.3f}" for key, value in values.items()))
     for far, limits_by_count in full["thresholds"].items():
         click.echo(
-            f"  {float(far):.0%} false accepts: " + ", ".join(f"{n}: {t:+.3f}" for n, t in limits_by_count.items())
+            f"  {float(far):.0%} false accepts: " + ", ".join(f"{n}: {t:+.4f}" for n, t in limits_by_count.items())
         )

@@ -37,6 +37,6 @@ def compare(
         words = {"accept": "same driver", "reject": "different drivers", "abstain": "no answer"}
         print_lines(f"{words[result.decision]}: {result.reason}")
         if result.decision == "abstain" and result.score is not None:
-            print_lines(f"score {result.score:+.3f}")
+            print_lines(f"score {result.score:+.4f}")
         print_warnings(result.warnings)
     return 0 if result.decision == "accept" else 1

@@ -111,9 +111,10 @@ def demo(out: Path, as_json: bool) -> None:
     console = Console(quiet=as_json)
     videos = out / "videos"
     videos.mkdir(parents=True, exist_ok=True)
-    database = out / "drivers.db"
-    for leftover in out.glob("drivers.db*"):
-        leftover.unlink()
+    # A name of its own: the folder may hold somebody's real gallery.
+    database = out / "demo-gallery.db"
+    for suffix in ("", "-wal", "-shm"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
     total = len(ENROLLED) * ENROLMENTS + len(NAMES) * PROBES
     with Progress(console=console) as bar:
         task = bar.add_task("rendering avatar videos", total=total)
@@ -161,7 +162,7 @@ def _print_table(console: Any, trials: list[Trial]) -> None:
     for trial in sorted(trials, key=lambda t: (t.claimed, not t.genuine, t.video.path.name)):
         decision = trial.decision
         mark = {True: "yes", False: "[bold red]WRONG[/]", None: "abstained"}[trial.right]
-        score = "-" if decision.score is None else f"{decision.score:+.3f}"
-        limit = "-" if decision.threshold is None else f"{decision.threshold:+.3f}"
+        score = "-" if decision.score is None else f"{decision.score:+.4f}"
+        limit = "-" if decision.threshold is None else f"{decision.threshold:+.4f}"
         table.add_row(trial.video.path.name, trial.claimed, trial.video.driver, score, limit, decision.decision, mark)
     console.print(table)

@@ -59,7 +59,7 @@ def _histogram(genuine: Sequence[float], impostor: Sequence[float], threshold: f
     if threshold is not None:
         x = place(threshold)
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="15" y2="130" stroke="#222" stroke-dasharray="4 3"/>')
-        parts.append(f'<text x="{x + 4:.1f}" y="24" font-size="13">threshold {threshold:+.3f}</text>')
+        parts.append(f'<text x="{x + 4:.1f}" y="24" font-size="13">threshold of one window {threshold:+.4f}</text>')
     for tick in np.linspace(low, high, 6):
         parts.append(f'<text x="{place(tick):.1f}" y="155" font-size="12" text-anchor="middle">{tick:+.2f}</text>')
     parts.append('<line x1="120" x2="880" y1="136" y2="136" stroke="#888"/></svg>')
@@ -68,14 +68,14 @@ def _histogram(genuine: Sequence[float], impostor: Sequence[float], threshold: f
 
 def _windows(trial: Trial) -> str:
     """A bar a window, its height the window's score, the dashed line the threshold."""
-    scores, threshold = window_scores(trial), trial.decision.threshold
+    scores, threshold = window_scores(trial), window_threshold(trial)
     parts = [f'<svg viewBox="0 0 {12 * len(scores) + 10} 60" height="48" role="img" aria-label="score per window">']
     for number, score in enumerate(scores):
         height = 28 * float(np.clip(score, -1, 1))
         colour = "#0a6b2d" if threshold is not None and score >= threshold else "#9a3412"
         parts.append(
             f'<rect x="{12 * number + 5}" y="{30 - max(height, 0):.1f}" width="9" height="{abs(height):.1f}" '
-            f'fill="{colour}"><title>{score:+.3f}</title></rect>'
+            f'fill="{colour}"><title>{score:+.4f}</title></rect>'
         )
     if threshold is not None:
         y = 30 - 28 * float(np.clip(threshold, -1, 1))
@@ -83,6 +83,13 @@ def _windows(trial: Trial) -> str:
             f'<line x1="0" x2="{12 * len(scores) + 10}" y1="{y:.1f}" y2="{y:.1f}" stroke="#222" stroke-dasharray="3 2"/>'
         )
     return "".join(parts) + "</svg>"
+
+
+def window_threshold(trial: Trial) -> float | None:
+    """The threshold of a single window; that of the whole video is lower or higher, as more windows scatter less."""
+    from whodrives.verification.decision import choose_threshold
+
+    return choose_threshold(trial.decision.model, 1, trial.decision.target_far).score
 
 
 def window_scores(trial: Trial) -> list[float]:
@@ -93,7 +100,7 @@ def window_scores(trial: Trial) -> list[float]:
 def _row(trial: Trial, strip: str) -> str:
     decision = trial.decision
     verdict = {True: "right", False: "WRONG", None: "abstained"}[trial.right]
-    score = "-" if decision.score is None else f"{decision.score:+.3f}"
+    score = "-" if decision.score is None else f"{decision.score:+.4f}"
     return (
         f'<tr class="{"wrong" if trial.right is False else ""}"><td>{strip}<br>{html.escape(trial.video.path.name)}</td>'
         f"<td>{html.escape(trial.claimed)}</td><td>{html.escape(trial.video.driver)}</td><td>{_windows(trial)}</td>"
@@ -126,7 +133,7 @@ enrolled from videos of one session; the videos below come from another. {len(tr
 <h2>Decisions beside the truth</h2><table><thead><tr><th>video, as the network sees it</th><th>claimed</th><th>true
 driver</th><th>score a window</th><th>score</th><th>decision</th><th></th></tr></thead><tbody>
 {"".join(_row(trial, strips[trial.video.path]) for trial in ordered)}</tbody></table>
-<h2>Window scores</h2><figure>{_histogram(genuine, impostor, first.threshold)}</figure>
+<h2>Window scores</h2><figure>{_histogram(genuine, impostor, window_threshold(trials[0]))}</figure>
 <h2>Enrolment videos</h2><table><tbody>{enrolled}</tbody></table>
 </body></html>"""
     path.write_text(body, encoding="utf-8")

@@ -32,6 +32,7 @@ def enroll(
 ) -> int:
     """Enroll the driver NAME from one or more VIDEOs, best several recordings of different days."""
     from whodrives.verification.fingerprinter import Fingerprinter
+    from whodrives.verification.gallery import require_usable
     from whodrives.verification.gallery_rows import normalise_name
 
     name = normalise_name(name)
@@ -40,7 +41,8 @@ def enroll(
         open_gallery(gallery_path).require_free(name)
     fingerprinter = Fingerprinter.load(model, device)
     embedding = embed_all(fingerprinter, videos, crop, hop, as_json)
-    # Only now: a bad video must not leave an empty gallery behind.
+    # Only now: bad videos must not leave an empty gallery behind.
+    require_usable(name, embedding)
     result = open_gallery(gallery_path, create=True).enroll(name, embedding, replace=replace, add=add)
     if as_json:
         print_json(

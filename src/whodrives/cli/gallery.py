@@ -12,7 +12,7 @@ from whodrives.cli.output import plain, print_json, print_lines, print_table
 
 @click.group("gallery")
 def gallery() -> None:
-    """List, show, remove, export and import enrolled drivers."""
+    """List, show, remove, purge, export and import enrolled drivers."""
 
 
 @gallery.command("list")

@@ -51,7 +51,7 @@ def info(model: str, as_json: bool) -> int:
     rows.append(("window", f"{fingerprinter.model.clip_length} frames"))
     for far, table in sorted(fingerprinter.model.thresholds.items()):
         limits = ", ".join(
-            f"{score:+.3f} ({count} window{'s' * (count > 1)})" for count, score in sorted(table.items())
+            f"{score:+.4f} ({count} window{'s' * (count > 1)})" for count, score in sorted(table.items())
         )
         chosen = " (default)" if far == fingerprinter.model.default_far else ""
         rows.append((f"threshold, false accepts {far:g}{chosen}", limits))

@@ -64,7 +64,7 @@ def print_warnings(warnings: Sequence[str]) -> None:
 
 def number(value: float | None) -> str:
     """A score for people."""
-    return "-" if value is None else f"{value:+.3f}"
+    return "-" if value is None else f"{value:+.4f}"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 
 # Built-in people and faces of each split never meet those of another, nor the training's (which count up from 0).
 SEEDS = {"train": 2_000_000, "val": 3_000_000, "test": 4_000_000}
+SETTINGS = "simulate.json"
 BUILTIN_RECORDINGS, MIN_SECONDS = 4, 24.0
 
 
@@ -47,8 +49,8 @@ def simulate(
 ) -> None:
     """Render drivers on faces into OUT: self- and cross-reenactments with labels (manifest.csv).
 
-    Interrupted runs go on where they stopped. A table or a folder of portraits with a split.csv gives only people and
-    faces of --split-name.
+    Interrupted runs go on where they stopped; other settings need another folder. A table or a folder of portraits with
+    a split.csv gives only people and faces of --split-name.
     """
     from rich.console import Console
     from rich.progress import track
@@ -96,7 +98,16 @@ def simulate(
         tracks, faces[:targets], clips=clips, cross_clips=cross_clips, seconds=seconds, fps=fps, seed=seed,
         split=split_name,
     )  # fmt: skip
+    settings = {
+        "drivers": drivers, "clips": clips, "cross_clips": cross_clips, "targets": targets, "seed": seed,
+        "motion": None if motion is None else motion.name, "portraits": None if portraits is None else portraits.name,
+        "generators": generators, "seconds": seconds, "fps": fps, "size": size, "split": split_name,
+    }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
+    note = out / SETTINGS
+    if note.is_file() and json.loads(note.read_text()) != settings:
+        raise InputError(f"{out}: holds videos of other settings ({SETTINGS}); choose an empty folder")
+    note.write_text(json.dumps(settings, indent=1) + "\n")
     console = Console(quiet=as_json)
     records = list(track(render_dataset(plan, out, size=size, fps=fps), "rendering", total=len(plan), console=console))
     own = sum(record.is_self for record in records)

@@ -51,7 +51,10 @@ def train(
     if not resumed and refit_head:
         from whodrives.training.refit import refit_head as refit
 
-        refit(trainer.model, trainer.prototypes, source, settings.train, steps=refit_head)
+        batches = settings.train.refit_batches
+        refit(trainer.model, trainer.prototypes, source, settings.train, batches, refit_head)
+        clips = batches * settings.train.identities * settings.train.samples
+        trainer.history.append({"refit_head_steps": refit_head, "clips": clips})
         trainer.save()
     columns = (
         TextColumn("step {task.completed:.0f}/{task.total:.0f}"),

@@ -6,9 +6,11 @@ Originals lie under ``originals`` and carry the clip's own name. The layout says
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from whodrives.data.manifest import NAME as MANIFEST
+from whodrives.data.manifest import read_manifest
 from whodrives.data.record import ORIGINAL, Record
 from whodrives.errors import InputError
 
@@ -82,7 +84,10 @@ def parse_path(root: str | Path, path: str | Path, splits: Mapping[str, str] | N
 
 
 def list_videos(root: str | Path, splits: Mapping[str, str] | None = None) -> Iterator[Record]:
-    """Records of all ``.mp4`` files of a tree, in path order. No file is opened.
+    """Records of all ``.mp4`` files of a tree, in path order. No video is opened.
+
+    Where `root` holds a ``manifest.csv`` (`whodrives simulate` writes one), its rows are given instead: names cannot
+    say which face is a simulated driver's own, nor which of its clips share a recording.
 
     Raises
     ------
@@ -92,6 +97,9 @@ def list_videos(root: str | Path, splits: Mapping[str, str] | None = None) -> It
     root = Path(root)
     if not root.is_dir():
         raise LayoutError(f"{root}: no such folder; give the root of the NVFAIR tree")
+    if (root / MANIFEST).is_file():
+        yield from read_manifest(root)
+        return
     for path in _walk(root):
         yield parse_path(root, path, splits)
 
@@ -104,11 +112,3 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield from _walk(Path(entry.path))
         elif entry.name.endswith(VIDEO):
             yield Path(entry.path)
-
-
-def group_by_target(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Target -> its videos, in the order given."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.target, []).append(record)
-    return groups

@@ -44,12 +44,13 @@ class RecipeConfig:
     """Optimisation (``[train]``); defaults are the paper's recipe (Table I).
 
     identities, samples : P drivers x K clips a batch. epochs, steps_per_epoch : 150 x 200.
-    lr, betas, weight_decay : AdamW. warmup_epochs : linear from 0. lr_floor : of the cosine, as a fraction of lr.
+    lr, betas, weight_decay : AdamW. warmup_epochs : linear, the first step at 1 / warm-up.
+    lr_floor : of the cosine, as a fraction of lr.
     temperature, loss_reduction : of the supervised contrastive loss.
     cross_entropy_weight, cross_entropy_scale : auxiliary cosine cross-entropy over training drivers (ours; 0 = off).
     clip_norm : gradient norm. precision : ``fp32``, ``bf16`` or ``fp16`` (fp16 on CUDA only).
     validate_every, checkpoint_seconds : steps, seconds. threads : torch CPU threads, 0 = leave.
-    prefetch : render the next batch while this one trains.
+    prefetch : render the next batch while this one trains. refit_batches : of `whodrives train --refit-head`.
     """
 
     identities: int = 16
@@ -72,6 +73,7 @@ class RecipeConfig:
     checkpoint_seconds: float = 180.0
     threads: int = 0
     prefetch: bool = True
+    refit_batches: int = 40
 
     @property
     def total_steps(self) -> int:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from whodrives.errors import InputError
-from whodrives.evaluation.metrics import roc_auc, threshold_at_far
+from whodrives.evaluation.calibration import threshold_from_trials
+from whodrives.evaluation.metrics import roc_auc
 from whodrives.evaluation.protocols import cross_target, different_recordings, per_target_auc
 from whodrives.models import FingerprintModel, build_model
 from whodrives.training.checkpoint import load_checkpoint
 from whodrives.training.config import TrainConfig, config_from_dict
 from whodrives.training.source import LabelledClips, evaluation_clips
-from whodrives.training.trainer import embed_clips
-from whodrives.training.weights import save_weights
+from whodrives.training.trainer import embed_clips, stage
+from whodrives.training.weights import load_weights, save_weights
 from whodrives.video.contract import PreprocessingContract
 
 FARS = (0.01, 0.05, 0.1)
@@ -84,13 +85,16 @@ def summarise(vectors: np.ndarray, clips: LabelledClips, per_video: int) -> dict
     return out
 
 
-def load_run(path: Path) -> tuple[FingerprintModel, TrainConfig, int]:
-    """Network in evaluation mode, experiment and steps done of a training checkpoint. Raises CheckpointError."""
+def load_run(path: Path) -> tuple[FingerprintModel, TrainConfig, list[dict[str, Any]]]:
+    """Network in evaluation mode, experiment and training history of a checkpoint. Raises CheckpointError.
+
+    The history has a stage for every run that the weights went through, the last one included.
+    """
     state = load_checkpoint(path, {})
     config = config_from_dict({key: dict(value) for key, value in state["config"].items()})
     model = build_model(config.model)
     load_checkpoint(path, {"model": model})
-    return model.eval(), config, int(state["step"])
+    return model.eval(), config, [*state.get("history", []), stage(int(state["step"]), state["config"])]
 
 
 def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, checkpoint: str = "best") -> dict[str, Any]:
@@ -105,25 +109,32 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
     -------
     The whole card. Raises CheckpointError when the run has no usable checkpoint.
     """
-    model, config, steps = load_run(run / f"{checkpoint}.safetensors")
+    model, config, history = load_run(run / f"{checkpoint}.safetensors")
+    # Calibrate what is shipped: the file as it is read back, half precision and all.
+    save_weights(out, model, card)
+    model = load_weights(out).model
     clips = evaluation_clips(config.data, "val", windows=WINDOWS, others=OTHERS, seed=1)
     vectors = embed_clips(model, clips.frames, precision="fp32")
     thresholds: dict[str, dict[str, float]] = {}
+    points: dict[str, dict[str, Any]] = {}
     for far in FARS:
-        thresholds[str(far)] = {}
+        thresholds[str(far)], points[str(far)] = {}, {}
         for count in (1, WINDOWS):
             trials = verification_trials(vectors, clips, count, WINDOWS)
-            thresholds[str(far)][str(count)] = float(threshold_at_far(trials.impostor, far))
+            point = threshold_from_trials(trials.genuine, trials.impostor, far)
+            thresholds[str(far)][str(count)] = point.threshold
+            points[str(far)][str(count)] = asdict(point)
     full = {
         **card,
         "clip_length": config.data.clip_length,
         "contract": PreprocessingContract(normalisation=config.model.normalisation).to_dict(),
-        "steps": steps,
-        "clips_seen": steps * config.train.identities * config.train.samples,
+        "steps": sum(part.get("steps", 0) for part in history),
+        "clips_seen": sum(part["clips"] for part in history),
+        "history": history,
         "seed": config.train.seed,
-        "training": config.to_dict(),
         "validation_auc": summarise(vectors, clips, WINDOWS),
         "thresholds": thresholds,
+        "operating_points": points,
         "default_far": DEFAULT_FAR,
         "motion_gate": motion_gate,
     }

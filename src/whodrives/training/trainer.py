@@ -24,6 +24,8 @@ from whodrives.training.loss import driver_cross_entropy, supervised_contrastive
 from whodrives.training.schedule import learning_rate_factor
 from whodrives.training.source import Batch, LabelledClips
 
+# Settings that a resumed run may change: how long it goes on and how it works, not what it learns from.
+FREE_KEYS = {"train.epochs", "train.validate_every", "train.checkpoint_seconds", "train.threads", "train.prefetch"}
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -84,6 +86,23 @@ def evaluate_clips(model: FingerprintModel, clips: LabelledClips, precision: str
     return {"pair": pair.auc, "target": target.auc}
 
 
+def stage(steps: int, config: dict[str, Any]) -> dict[str, Any]:
+    """One stage of a training history: optimiser steps, clips seen, and the whole configuration."""
+    clips = steps * config["train"]["identities"] * config["train"]["samples"]
+    return {"steps": steps, "clips": clips, "config": config}
+
+
+def changed_keys(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """``section.key`` of every setting that differs and that changes what is learned, model first."""
+    before, after = (json.loads(json.dumps(values)) for values in (before, after))
+    return [
+        f"{section}.{key}"
+        for section in ("model", "data", "train")
+        for key in after[section]
+        if f"{section}.{key}" not in FREE_KEYS and before[section].get(key) != after[section][key]
+    ]
+
+
 class Trainer:
     """Runs a `TrainConfig` in `folder`: `log.jsonl`, `last.safetensors` (resume), `best.safetensors`.
 
@@ -118,6 +137,8 @@ class Trainer:
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
         self.step, self.best, self.auc = 0, -1.0, math.nan
+        # What went before step 0 of this run, for the card: stages of other runs, and refits of the head.
+        self.history: list[dict[str, Any]] = []
         # torch's thread count is a setting of each thread, so the renderer's has to be set in it.
         threads = torch.get_num_threads()
         self._renderer = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
@@ -133,21 +154,28 @@ class Trainer:
         if not path.exists():
             return False
         state = load_checkpoint(path, self._modules, self.optimiser)
-        if state["config"]["model"] != self.config.to_dict()["model"]:
-            raise InputError(f"{path}: was trained with another [model] section; use another folder or remove it")
+        changed = changed_keys(state["config"], self.config.to_dict())
+        if changed:
+            raise InputError(
+                f"{path}: was trained with another {changed[0]}; a checkpoint tells what all its steps saw, so start "
+                "another folder with --init, or remove this one"
+            )
         self.step, self.best, self.auc = state["step"], state["best"], state["auc"]
+        self.history = list(state.get("history", []))
         self.scaler.load_state_dict(state["scaler"])
         return True
 
     def start_from(self, path: Path) -> None:
         """Take the weights (and the prototypes, when the drivers are as many) of another run's checkpoint.
 
-        Raises CheckpointError when the file is unusable or of another architecture.
+        Its steps become part of this run's history. Raises CheckpointError when the file is unusable or of another
+        architecture.
         """
         try:
-            load_checkpoint(path, self._modules)
+            state = load_checkpoint(path, self._modules)
         except CheckpointError:
-            load_checkpoint(path, {"model": self.model})
+            state = load_checkpoint(path, {"model": self.model})
+        self.history = [*state.get("history", []), stage(state["step"], state["config"])]
 
     def save(self, name: str = "last") -> None:
         """Write a checkpoint into the run's folder."""
@@ -157,6 +185,7 @@ class Trainer:
             "auc": self.auc,
             "scaler": self.scaler.state_dict(),
             "config": self.config.to_dict(),
+            "history": self.history,
         }
         save_checkpoint(self.folder / f"{name}.safetensors", self._modules, self.optimiser, state)
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save
 
-from whodrives.errors import WhodrivesError
+from whodrives.errors import InputError, WhodrivesError
 from whodrives.models import PRESETS, FingerprintModel, ModelConfig, build_model
 
 BUNDLED = Path(__file__).resolve().parent.parent / "weights" / "v0.safetensors"
@@ -85,7 +85,7 @@ def load_weights(source: str | Path = "bundled") -> Weights:
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         model = build_model(ModelConfig.from_dict(card["model"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise WeightsError(
             f"{card_path}: the card of {path.name} is missing or damaged ({error}); both files "
             "belong together, copy them again"

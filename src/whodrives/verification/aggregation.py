@@ -37,18 +37,25 @@ def trimmed_mean(scores: ArrayLike, trim: float = TRIM) -> float:
     return float(values[cut : len(values) - cut].mean())
 
 
-def independent_windows(spans: Sequence[tuple[int, int, int]]) -> int:
-    """How many of the windows share no frame with each other (the greedy maximum).
+def independent_spans(spans: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """A largest set of windows that share no frame with each other (greedy by their ends).
 
     Parameters
     ----------
     spans : (video index, first frame, number of frames) of each window.
+    """
+    chosen, video, end = [], -1, 0
+    for index, start, length in sorted(spans, key=lambda span: (span[0], span[1] + span[2])):
+        if index != video or start >= end:
+            chosen.append((index, start, length))
+            video, end = index, start + length
+    return chosen
+
+
+def independent_windows(spans: Sequence[tuple[int, int, int]]) -> int:
+    """How many of the windows share no frame with each other; `spans` as for `independent_spans`.
 
     Overlapping windows repeat evidence. Thresholds for several windows assume evidence that does not repeat, so the
     threshold is chosen by this number, which errs on the strict side.
     """
-    count, video, end = 0, -1, 0
-    for index, start, length in sorted(spans, key=lambda span: (span[0], span[1] + span[2])):
-        if index != video or start >= end:
-            count, video, end = count + 1, index, start + length
-    return count
+    return len(independent_spans(spans))

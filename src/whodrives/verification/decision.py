@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whodrives.errors import InputError
-from whodrives.verification.aggregation import independent_windows, trimmed_mean
+from whodrives.verification.aggregation import independent_spans, independent_windows, trimmed_mean
 from whodrives.verification.embedding import Embedding, ModelInfo, WindowInfo, unit_mean, unusable_reason
 from whodrives.video.contract import PreprocessingContract
 
@@ -338,7 +338,12 @@ def _window_score(window: WindowInfo, score: float | None) -> WindowScore:
 
 
 def _independent(probe: Embedding) -> int:
-    return independent_windows([(w.video, w.start, w.valid) for w in probe.windows if w.usable])
+    """Windows' worth of evidence: thresholds were measured on whole windows, so four half ones count as two."""
+    spans = [(w.video, w.start, w.valid) for w in probe.windows if w.usable]
+    if not spans:
+        return 0
+    whole = sum(valid for _, _, valid in independent_spans(spans)) // probe.model.clip_length
+    return max(1, min(independent_windows(spans), whole))
 
 
 def _fallback_template(side: Embedding) -> NDArray[np.float32] | None:
@@ -357,7 +362,7 @@ def _judge(probe: Embedding, score: float | None, threshold: Threshold) -> tuple
         return "abstain", f"weights {probe.model} have no threshold for so few windows"
     count = int(probe.usable.sum())
     over = f"mean of {count} windows" if count > 1 else "one window"
-    limit = f"the threshold {threshold.score:.3f} (false accepts {threshold.far:g}, {threshold.windows} windows)"
+    limit = f"the threshold {threshold.score:.4f} (false accepts {threshold.far:g}, {threshold.windows} windows)"
     if score >= threshold.score:
-        return "accept", f"score {score:.3f} ({over}) reaches {limit}"
-    return "reject", f"score {score:.3f} ({over}) is below {limit}"
+        return "accept", f"score {score:.4f} ({over}) reaches {limit}"
+    return "reject", f"score {score:.4f} ({over}) is below {limit}"

@@ -71,7 +71,7 @@ class WindowInfo:
 class VideoInfo:
     """What decoding one video found; counts are frames at `fps`.
 
-    content : sha256 of the first window's pixels, the frame count and the cuts: equal for a renamed or remuxed copy.
+    content : sha256 of the windows' pixels, the frame count and the cuts: equal for a renamed or remuxed copy.
     """
 
     path: str

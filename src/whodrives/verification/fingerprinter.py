@@ -133,15 +133,13 @@ class Fingerprinter:
         stream = iter_windows(path, self.contract, self.model.clip_length, hop, crop)
         cut: list[tuple[Window, float]] = []
         vectors: list[NDArray[np.float32]] = []
-        content = hashlib.sha256()
+        content = _ContentHash()
         for batch in _batches(stream, batch_size):
             for window, frames in batch:
-                if not cut:
-                    content.update(frames[: window.valid].tobytes())
+                content.add(window, frames)
                 cut.append((window, motion_energy(frames[: window.valid])))
             vectors.append(self._forward(batch))
         report = stream.report
-        content.update(repr((report.n_frames, report.scene_cuts)).encode())
         warnings = list(report.warnings)
         share = report.repeated / max(report.n_frames, 1)
         # A native contract keeps every source frame, so nothing repeats there.
@@ -159,7 +157,7 @@ class Fingerprinter:
             dropped=report.dropped,
             scene_cuts=report.scene_cuts,
             crop=report.crop,
-            content=content.hexdigest(),
+            content=content.finish(repr((report.n_frames, report.scene_cuts))),
             warnings=tuple(warnings),
         )
         windows = []
@@ -191,6 +189,33 @@ class Fingerprinter:
         with torch.inference_mode():
             rows = self._network(clips, valid)
         return np.asarray(rows.float().cpu().numpy(), dtype=np.float32)
+
+
+class _ContentHash:
+    """sha256 over the frames of all windows, each frame once, however the windows overlap.
+
+    Whole blocks of a window's length count, so that the hop does not matter when it divides that length; a video of
+    less than one block counts with all its frames.
+    """
+
+    def __init__(self) -> None:
+        self._hash, self._end, self._blocks = hashlib.sha256(), 0, 0
+        self._pending: list[bytes] = []
+
+    def add(self, window: Window, frames: NDArray[np.uint8]) -> None:
+        new = frames[max(self._end - window.start, 0) : window.valid]
+        self._end = max(self._end, window.start + window.valid)
+        self._pending += [frame.tobytes() for frame in new]
+        while len(self._pending) >= window.length:
+            self._hash.update(b"".join(self._pending[: window.length]))
+            del self._pending[: window.length]
+            self._blocks += 1
+
+    def finish(self, facts: str) -> str:
+        if not self._blocks:
+            self._hash.update(b"".join(self._pending))
+        self._hash.update(facts.encode())
+        return self._hash.hexdigest()
 
 
 def _batches(stream: WindowStream, size: int) -> Iterator[list[tuple[Window, NDArray[np.uint8]]]]:

@@ -95,20 +95,14 @@ class Gallery:
             No video has a usable window (too short, no motion, frame rate); the message has the numbers.
         WeightsMismatchError, ContractMismatchError
             Adding to a template of other weights or of another preprocessing.
+        PurgeError
+            With `replace`: the new driver IS enrolled, but the bytes of the old one could not yet be overwritten.
         """
         name = normalise_name(name)
         if replace and add:
             raise InputError("replace and add exclude each other; choose one")
         joined = embedding if isinstance(embedding, Embedding) else Embedding.join(list(embedding))
-        usable, left_out = [], []
-        for part in joined.split():
-            reason = unusable_reason(part)
-            if reason is None:
-                usable.append(part)
-            else:
-                left_out.append(f"{part.videos[0].path}: left out ({reason})")
-        if not usable:
-            raise EnrolmentError(f"{name!r} cannot be enrolled: {'; '.join(left_out)}. Give longer videos that move")
+        usable, left_out = require_usable(name, joined)
         _refuse_repeats(usable)
         with self._store.write() as db:
             row = find_driver(db, name)
@@ -238,6 +232,8 @@ class Gallery:
             A name is taken and `replace` is not set.
         DuplicateSampleError
             A video is enrolled already under another name.
+        PurgeError
+            With `replace`: all drivers ARE imported, but replaced bytes could not yet be overwritten.
         """
         drivers = read_archive(Path(path))
         with self._store.write() as db:
@@ -256,6 +252,20 @@ class Gallery:
             f"{name!r} is not enrolled in {self.path} ({count} {'drivers' if count != 1 else 'driver'}); "
             "see `whodrives gallery list`, or enroll the driver with `whodrives enroll`"
         )
+
+
+def require_usable(name: str, embedding: Embedding) -> tuple[list[Embedding], list[str]]:
+    """The videos that can be enrolled, and why the others cannot. Raises EnrolmentError when there are none."""
+    usable, left_out = [], []
+    for part in embedding.split():
+        reason = unusable_reason(part)
+        if reason is None:
+            usable.append(part)
+        else:
+            left_out.append(f"{part.videos[0].path}: left out ({reason})")
+    if not usable:
+        raise EnrolmentError(f"{name!r} cannot be enrolled: {'; '.join(left_out)}. Give longer videos that move")
+    return usable, left_out
 
 
 def _taken(name: str) -> AlreadyEnrolledError:

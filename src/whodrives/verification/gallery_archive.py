@@ -90,9 +90,12 @@ def write_archive(path: Path, drivers: Sequence[dict[str, Any]], overwrite: bool
             json.dump(archive, file, ensure_ascii=False, indent=1)
             file.write("\n")
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
+        # An interruption, too, must not leave biometric data behind.
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
+        if not isinstance(error, OSError):
+            raise
         raise GalleryError(f"{path}: cannot be written ({error.strerror}); choose another path") from error
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from whodrives.errors import InputError
+from whodrives.evaluation.metrics import threshold_at_far
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,6 @@ def threshold_from_trials(genuine: ArrayLike, impostor: ArrayLike, far: float) -
     InputError
         Empty or non-finite scores, `far` out of range, or fewer than 1 / far impostor trials.
     """
-    from whodrives.evaluation.metrics import threshold_at_far
-
     own = np.asarray(genuine, dtype=np.float64).ravel()
     others = np.asarray(impostor, dtype=np.float64).ravel()
     if not (len(own) and len(others) and np.isfinite(own).all() and np.isfinite(others).all()):
