@@ -66,8 +66,8 @@ def test_refit_replaces_the_mlp_alone_and_separates_what_it_saw() -> None:
     model, source = build_model("paper"), AvatarSource(BUILTIN, seed=0)
     prototypes = Prototypes(len(source.drivers), 256)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    recipe = RecipeConfig(identities=2, samples=2, cross_entropy_weight=1.0, temperature=0.1, seed=3)
-    refit_head(model, prototypes, source, recipe, batches=5, steps=60)
+    recipe = RecipeConfig(identities=2, samples=2, cross_entropy_weight=1.0, temperature=0.1, seed=3, refit_batches=5)
+    refit_head(model, prototypes, source, recipe, steps=60)
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {f"head.mlp.{n}.{kind}" for n in (0, 1) for kind in ("weight", "bias")}
     assert model.training
@@ -78,4 +78,4 @@ def test_refit_replaces_the_mlp_alone_and_separates_what_it_saw() -> None:
     assert cosine[same].mean() > cosine[~same].mean()
     assert pooled_features(model, batch.frames).shape == (4, 512)
     with pytest.raises(InputError, match="needs as many"):
-        refit_head(model, prototypes, source, RecipeConfig(identities=4, samples=2), batches=1, steps=1)
+        refit_head(model, prototypes, source, RecipeConfig(identities=4, samples=2), steps=1)

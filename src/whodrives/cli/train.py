@@ -51,9 +51,8 @@ def train(
     if not resumed and refit_head:
         from whodrives.training.refit import refit_head as refit
 
-        batches = settings.train.refit_batches
-        refit(trainer.model, trainer.prototypes, source, settings.train, batches, refit_head)
-        clips = batches * settings.train.identities * settings.train.samples
+        refit(trainer.model, trainer.prototypes, source, settings.train, refit_head)
+        clips = settings.train.refit_batches * settings.train.identities * settings.train.samples
         trainer.history.append({"refit_head_steps": refit_head, "clips": clips})
         trainer.save()
     columns = (

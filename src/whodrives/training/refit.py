@@ -40,31 +40,41 @@ def pooled_features(model: FingerprintModel, frames: Tensor, batch_size: int = 8
     return torch.cat(seen)
 
 
-def refit_head(
-    model: FingerprintModel,
-    prototypes: Prototypes,
-    source: AvatarSource,
-    recipe: RecipeConfig,
-    batches: int = 40,
-    steps: int = 300,
-) -> None:
-    """Replace the MLP of the head and the prototypes by new ones, trained alone on the features of `batches` batches.
-
-    Loss, batch shape and learning rate are the recipe's; a batch mixes no real with built-in drivers, as in training.
-    Deterministic under recipe.seed. Raises InputError when the batches leave too few drivers.
-    """
+def collect_features(
+    model: FingerprintModel, source: AvatarSource, recipe: RecipeConfig, batches: int
+) -> tuple[Tensor, Tensor]:
+    """Pooled features (N, 512) and drivers (N,) of `batches` batches that no training step sees."""
     features, labels = [], []
     for number in range(batches):
         batch = source.batch(FIRST_STEP + number, recipe.identities, recipe.samples)
         features.append(pooled_features(model, batch.frames))
         labels.append(batch.driver)
-    x, y = torch.cat(features), torch.cat(labels)
-    clips = {int(driver): np.flatnonzero(y.cpu().numpy() == driver) for driver in y.unique()}
-    pools = [[d for d in pool if len(clips.get(d, ())) >= recipe.samples] for pool in source.pools]
-    pools = [pool for pool in pools if len(pool) >= recipe.identities]
-    if not pools:
-        raise InputError(f"{batches} batches leave fewer than {recipe.identities} drivers; refit on more")
-    shares = np.array([sum(len(clips[d]) for d in pool) for pool in pools], dtype=float)
+    return torch.cat(features), torch.cat(labels)
+
+
+def fit_head(
+    model: FingerprintModel,
+    prototypes: Prototypes,
+    features: Tensor,
+    drivers: Tensor,
+    pools: list[list[int]],
+    recipe: RecipeConfig,
+    steps: int,
+) -> None:
+    """Replace the MLP of the head and the prototypes by new ones, trained alone on `collect_features`' output.
+
+    Loss and batch shape are the recipe's; a batch stays within one of `pools`, as in training. Deterministic under
+    recipe.seed. Raises InputError when the features leave too few drivers.
+    """
+    numbers = drivers.cpu().numpy()
+    clips = {int(driver): np.flatnonzero(numbers == driver) for driver in np.unique(numbers)}
+    usable = [[d for d in pool if len(clips.get(d, ())) >= recipe.samples] for pool in pools]
+    usable = [pool for pool in usable if len(pool) >= recipe.identities]
+    if not usable:
+        raise InputError(
+            f"{len(features)} clips leave fewer than {recipe.identities} drivers with {recipe.samples}; refit on more"
+        )
+    shares = np.array([sum(len(clips[d]) for d in pool) for pool in usable], dtype=float)
     rng = np.random.default_rng([recipe.seed, FIRST_STEP])
     torch.manual_seed(recipe.seed)
     hidden, final = model.head.mlp
@@ -77,14 +87,23 @@ def refit_head(
     parameters = [*hidden.parameters(), *final.parameters(), prototypes.weight]
     optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-2)
     for _ in range(steps):
-        pool = pools[rng.choice(len(pools), p=shares / shares.sum())]
+        pool = usable[rng.choice(len(usable), p=shares / shares.sum())]
         chosen = rng.choice(pool, recipe.identities, replace=False)
         rows = np.concatenate([rng.choice(clips[driver], recipe.samples, replace=False) for driver in chosen])
-        embedding = F.normalize(final(F.dropout(F.relu(hidden(x[rows])), model.config.dropout)), dim=1)
-        loss = supervised_contrastive(embedding, y[rows], recipe.temperature, recipe.loss_reduction)
+        x, y = features[rows], drivers[rows]
+        embedding = F.normalize(final(F.dropout(F.relu(hidden(x)), model.config.dropout)), dim=1)
+        loss = supervised_contrastive(embedding, y, recipe.temperature, recipe.loss_reduction)
         if recipe.cross_entropy_weight > 0:
-            extra = driver_cross_entropy(embedding, prototypes.weight, y[rows], recipe.cross_entropy_scale)
+            extra = driver_cross_entropy(embedding, prototypes.weight, y, recipe.cross_entropy_scale)
             loss = loss + recipe.cross_entropy_weight * extra
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
+
+
+def refit_head(
+    model: FingerprintModel, prototypes: Prototypes, source: AvatarSource, recipe: RecipeConfig, steps: int
+) -> None:
+    """`collect_features` of recipe.refit_batches batches, then `fit_head`."""
+    features, drivers = collect_features(model, source, recipe, recipe.refit_batches)
+    fit_head(model, prototypes, features, drivers, source.pools, recipe, steps)
