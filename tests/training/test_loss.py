@@ -54,7 +54,7 @@ def test_supcon_without_positives_is_zero_with_a_gradient() -> None:
     embeddings = F.normalize(torch.randn(3, 4), dim=1).requires_grad_()
     loss = supervised_contrastive(embeddings, torch.tensor([0, 1, 2]))
     loss.backward()
-    assert float(loss) == 0.0
+    assert loss.item() == 0.0
     assert torch.equal(embeddings.grad, torch.zeros(3, 4))
 
 
