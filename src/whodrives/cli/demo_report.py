@@ -66,19 +66,22 @@ def _histogram(genuine: Sequence[float], impostor: Sequence[float], threshold: f
     return "".join(parts)
 
 
-def _windows(trial: Trial) -> str:
-    """A bar a window, its height the window's score, the dashed line the threshold."""
+def _windows(trial: Trial, low: float, high: float) -> str:
+    """A bar a window over the report's range of scores, the dashed line the threshold of one window."""
     scores, threshold = window_scores(trial), window_threshold(trial)
+
+    def height(value: float) -> float:
+        return 4 + 50 * float(np.clip((value - low) / max(high - low, 1e-6), 0, 1))
+
     parts = [f'<svg viewBox="0 0 {12 * len(scores) + 10} 60" height="48" role="img" aria-label="score per window">']
     for number, score in enumerate(scores):
-        height = 28 * float(np.clip(score, -1, 1))
         colour = "#0a6b2d" if threshold is not None and score >= threshold else "#9a3412"
         parts.append(
-            f'<rect x="{12 * number + 5}" y="{30 - max(height, 0):.1f}" width="9" height="{abs(height):.1f}" '
+            f'<rect x="{12 * number + 5}" y="{58 - height(score):.1f}" width="9" height="{height(score):.1f}" '
             f'fill="{colour}"><title>{score:+.4f}</title></rect>'
         )
     if threshold is not None:
-        y = 30 - 28 * float(np.clip(threshold, -1, 1))
+        y = 58 - height(threshold)
         parts.append(
             f'<line x1="0" x2="{12 * len(scores) + 10}" y1="{y:.1f}" y2="{y:.1f}" stroke="#222" stroke-dasharray="3 2"/>'
         )
@@ -97,13 +100,13 @@ def window_scores(trial: Trial) -> list[float]:
     return [float(window.score) for window in trial.decision.windows if window.score is not None]
 
 
-def _row(trial: Trial, strip: str) -> str:
+def _row(trial: Trial, strip: str, low: float, high: float) -> str:
     decision = trial.decision
     verdict = {True: "right", False: "WRONG", None: "abstained"}[trial.right]
     score = "-" if decision.score is None else f"{decision.score:+.4f}"
     return (
         f'<tr class="{"wrong" if trial.right is False else ""}"><td>{strip}<br>{html.escape(trial.video.path.name)}</td>'
-        f"<td>{html.escape(trial.claimed)}</td><td>{html.escape(trial.video.driver)}</td><td>{_windows(trial)}</td>"
+        f"<td>{html.escape(trial.claimed)}</td><td>{html.escape(trial.video.driver)}</td><td>{_windows(trial, low, high)}</td>"
         f'<td>{score}</td><td class="{decision.decision}"><b>{decision.decision}</b><br>'
         f'<span class="note">{html.escape(decision.reason or "")}</span></td><td>{verdict}</td></tr>'
     )
@@ -122,6 +125,10 @@ def write_report(path: Path, trials: Sequence[Trial], enrolment: Sequence[DemoVi
         f"<tr><td>{html.escape(video.driver)}</td><td>{_strip(video.path)}<br>{html.escape(video.path.name)}</td></tr>"
         for video in enrolment
     )
+    limit = window_threshold(trials[0])
+    everything = [*genuine, *impostor, *([] if limit is None else [limit])]
+    low, high = min(everything), max(everything)
+    rows = "".join(_row(trial, strips[trial.video.path], low, high) for trial in ordered)
     body = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>whodrives demo</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>
 <h1>Who is driving that avatar?</h1>
@@ -132,8 +139,8 @@ enrolled from videos of one session; the videos below come from another. {len(tr
 {first.target_far if first.target_far is not None else "-"} on validation trials.</p>
 <h2>Decisions beside the truth</h2><table><thead><tr><th>video, as the network sees it</th><th>claimed</th><th>true
 driver</th><th>score a window</th><th>score</th><th>decision</th><th></th></tr></thead><tbody>
-{"".join(_row(trial, strips[trial.video.path]) for trial in ordered)}</tbody></table>
-<h2>Window scores</h2><figure>{_histogram(genuine, impostor, window_threshold(trials[0]))}</figure>
+{rows}</tbody></table>
+<h2>Window scores</h2><figure>{_histogram(genuine, impostor, limit)}</figure>
 <h2>Enrolment videos</h2><table><tbody>{enrolled}</tbody></table>
 </body></html>"""
     path.write_text(body, encoding="utf-8")
