@@ -6,9 +6,9 @@ Every track is replaced by its neutral, so that drivers differ in nothing but th
 --portraits: built-in drivers on procedural faces. Scorers: static frame, mean frame, pixel mean, pixel variance,
 flicker, file size, bit rate, the bundled weights.
 
-1. Planted leaks. Every driver on every face, the nuisance of a face shared by all its videos but for the noise, pairs
-   on one face. Driver k of n is made brighter by 2% * k / (n - 1), or its crop is shifted by one pixel in direction
-   k / n of a circle. The best scorer must reach AUC 0.80 on each, else the audit is blind.
+1. Planted leaks, in videos of 2.56 s. Every driver on a few faces, the nuisance of a face shared by all its videos but
+   for the noise, pairs on one face. Driver k of n is made brighter by 2% * k / (n - 1), or its crop is shifted by one
+   pixel in direction k / n of a circle. The best scorer must reach AUC 0.80 on each, else the audit is blind.
 2. The same without a leak ("matched"): every scorer's 95% interval over people must hold 0.5, half-width at most 0.06.
 3. The data set itself ("as made"): `plan_dataset`'s own videos with their own nuisance; the same demand on pairs that
    show two faces, one video of each driver on each face (with more on the own face, the faces would be paired unlike in
@@ -52,7 +52,7 @@ from whodrives.video.frames import load_frames
 
 FRAMES, FPS, SIZE = 64, 25.0, 128
 CAUGHT, HALF_WIDTH = 0.80, 0.06
-DRIVERS, FACES_MATCHED, TAKES = 20, 4, 3
+DRIVERS, FACES_MATCHED, TAKES, SECONDS = 20, 4, 3, 14.0
 Scores = dict[str, NDArray[np.float64]]
 Draw = Callable[[PlannedVideo], Nuisance] | None
 
@@ -62,7 +62,7 @@ def people(motion: str | None, portraits: str | None) -> tuple[list[MotionTrack]
     if motion and portraits:
         return load_table(motion, "test"), load_portraits(portraits, "test")
     tracks = [
-        BuiltinDriver(8_000_000 + d).recording(8_000_000 + d * 4 + take, take, 8.0, FPS)
+        BuiltinDriver(8_000_000 + d).recording(8_000_000 + d * 4 + take, take, SECONDS, FPS)
         for d in range(DRIVERS)
         for take in range(4)
     ]
@@ -109,7 +109,7 @@ def score(records: Sequence[Record], model: FingerprintModel) -> Scores:
     rows: dict[str, list[NDArray[np.floating]]] = {}
     vectors = []
     for record in progress(records, "scoring"):
-        frames = load_frames(record.path).frames[:FRAMES]
+        frames = load_frames(record.path).frames
         flat = frames.astype(np.float32)
         size = record.path.stat().st_size
         for name, value in {
@@ -122,7 +122,8 @@ def score(records: Sequence[Record], model: FingerprintModel) -> Scores:
             "bit rate": np.array([8 * size * FPS / len(frames)]),
         }.items():
             rows.setdefault(name, []).append(value)
-        vectors.append(embed_windows(model, frames[None, None])[0, 0])
+        windows = frames[: len(frames) // FRAMES * FRAMES].reshape(-1, FRAMES, *frames.shape[1:])
+        vectors.append(embed_windows(model, windows[None])[0].mean(axis=0))
     scores = {name: distances(np.stack(values)) for name, values in rows.items()}
     scores["bundled weights"] = cosines(np.stack(vectors))
     return scores
@@ -163,6 +164,7 @@ def main() -> int:
     parser.add_argument("--portraits")
     parser.add_argument("--weights", default="bundled")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=10.24, help="length of the videos as made")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -187,7 +189,7 @@ def main() -> int:
             return pair_intervals(records, scores, "same")
 
         def as_made(_: str, seed: int) -> dict[str, Interval]:
-            plan = plan_dataset(tracks, faces, clips=4, cross_clips=1, seconds=FRAMES / FPS, fps=FPS, seed=seed)
+            plan = plan_dataset(tracks, faces, clips=4, cross_clips=1, seconds=options.seconds, fps=FPS, seed=seed)
             records, scores = made(f"as made {seed}", plan)
             tables[f"as made, per target (seed {seed}, no demand)"] = target_intervals(records, scores)
             rows = one_each(records)
