@@ -41,7 +41,7 @@ from whodrives.evaluation.intervals import Interval, pairs_interval, per_target_
 from whodrives.evaluation.linear_reference import LinearReference, window_features
 from whodrives.evaluation.protocols import Pairs, cosines, cross_target_pairs, recording_pairs
 from whodrives.models import PRESETS, FingerprintModel
-from whodrives.training.release import load_run
+from whodrives.training.release import load_run, unit
 from whodrives.training.weights import load_weights
 
 WINDOWS, LENGTH, FPS = 4, 64, 25.0
@@ -53,10 +53,6 @@ def load_model(source: str) -> FingerprintModel:
     if source == "bundled" or source in PRESETS or Path(source).with_suffix(".json").is_file():
         return load_weights(source).model
     return load_run(Path(source))[0]
-
-
-def unit(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
 
 
 def joined(parts: list[Pairs]) -> Pairs:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from whodrives.evaluation.embed_videos import embed_windows
 from whodrives.evaluation.metrics import roc_auc
 from whodrives.models import FingerprintModel
+from whodrives.training.release import unit
 from whodrives.training.weights import load_weights
 from whodrives.verification.fingerprinter import Fingerprinter
 from whodrives.verification.gallery import Gallery
@@ -38,10 +39,6 @@ def clips_of(folder: str) -> list[Path]:
     if not found:
         raise SystemExit(f"{folder}: no videos")
     return found
-
-
-def unit(vector: NDArray[np.floating]) -> NDArray[np.floating]:
-    return vector / max(float(np.linalg.norm(vector)), 1e-12)
 
 
 def controls(path: Path, model: FingerprintModel) -> dict[str, NDArray[np.floating]]:

@@ -95,5 +95,7 @@ def test_what_cannot_be_planned(tracks: list[MotionTrack]) -> None:
         plan_dataset([], [procedural_face(0)])
     with pytest.raises(InputError, match="ask for shorter"):
         plan_dataset(tracks, [procedural_face(0)], seconds=60)
+    with pytest.raises(InputError, match="different clips"):
+        plan_dataset(tracks, [procedural_face(0)], clips=4, seconds=4)
     with pytest.raises(InputError, match="two frames"):
         plan_dataset(tracks, [procedural_face(0)], seconds=0.01)

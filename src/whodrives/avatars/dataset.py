@@ -20,7 +20,6 @@ from whodrives.data.record import Record
 from whodrives.errors import InputError
 
 GENERATOR = "warp"
-MIN_VALID_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,12 @@ def cut_clips(tracks: Sequence[MotionTrack], clips: int, length: int, fps: float
     Raises
     ------
     InputError
-        A driver has no recording with `length` frames of which 90% are valid.
+        A driver has no recording with `length` frames of which 90% are valid, or too few for different clips.
     """
     takes: dict[str, list[tuple[MotionTrack, np.ndarray]]] = {}
     for track in tracks:
         track = track.resample(fps)
-        starts = track.window_starts(length, min_valid=MIN_VALID_SHARE)
+        starts = track.window_starts(length)
         own = takes.setdefault(track.driver, [])
         if len(starts):
             own.append((track, starts))
@@ -74,6 +73,11 @@ def cut_clips(tracks: Sequence[MotionTrack], clips: int, length: int, fps: float
             starts[np.linspace(0, len(starts) - 1, count + 2).astype(int)[1:-1]]
             for (_, starts), count in zip(recordings, counts, strict=True)
         ]
+        if any(len(set(chosen.tolist())) < len(chosen) for chosen in picks):
+            raise InputError(
+                f"driver {driver}: the recordings are too short for {clips} different clips of {length} frames; "
+                "ask for fewer or shorter ones"
+            )
         out[driver] = []
         for number in range(clips):
             turn, take = divmod(number, len(recordings))

@@ -73,4 +73,6 @@ def train(
     if as_json:
         click.echo(json.dumps({**result, "resumed": resumed}))
     else:
-        click.echo(f"{trainer.step} steps, best validation AUC (different recordings) {best:.3f}; weights in {folder}")
+        click.echo(
+            f"{trainer.step} steps, best validation AUC (other recording, other face) {best:.3f}; weights in {folder}"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -110,9 +111,12 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
     The whole card. Raises CheckpointError when the run has no usable checkpoint.
     """
     model, config, history = load_run(run / f"{checkpoint}.safetensors")
-    # Calibrate what is shipped: the file as it is read back, half precision and all.
-    save_weights(out, model, card)
-    model = load_weights(out).model
+    # Calibrate what is shipped: the file as it is read back, half precision and all. Elsewhere first, so that a failure
+    # leaves an older file at `out` alone.
+    with TemporaryDirectory() as folder:
+        trial = Path(folder, out.name)
+        save_weights(trial, model, card)
+        model = load_weights(trial).model
     clips = evaluation_clips(config.data, "val", windows=WINDOWS, others=OTHERS, seed=1)
     vectors = embed_clips(model, clips.frames, precision="fp32")
     thresholds: dict[str, dict[str, float]] = {}

@@ -24,7 +24,6 @@ BUILTIN_RECORDINGS = 6
 BUILTIN_SECONDS = 24.0
 # Built-in seeds from here on are kept for validation, demo and tests; training counts up from 0.
 HELD_OUT_SEED = 1_000_000
-MIN_VALID_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class _Driver:
         self.recordings: list[tuple[str, np.ndarray, np.ndarray]] = []
         for track in tracks:
             track = track.resample(fps)
-            starts = track.window_starts(length, min_valid=MIN_VALID_SHARE)
+            starts = track.window_starts(length)
             if len(starts):
                 self.recordings.append((track.recording, track.values.astype(np.float32), starts))
 

@@ -51,7 +51,6 @@ class Progress:
     loss: float
     auc: float
     clips_per_second: float
-    seconds_left: float
 
 
 class Prototypes(nn.Module):
@@ -261,6 +260,6 @@ class Trainer:
                 if on_step is not None:
                     pace = (self.step - first) / max(elapsed, 1e-9)
                     clips = pace * recipe.identities * recipe.samples
-                    on_step(Progress(self.step, stop, loss, self.auc, clips, (stop - self.step) / max(pace, 1e-9)))
+                    on_step(Progress(self.step, stop, loss, self.auc, clips))
             self.save()
         return self.best
