@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from whodrives.video.timeline import MAX_GAP_S, Timeline, nearest_frames
@@ -62,6 +62,7 @@ def test_no_frames_no_ticks() -> None:
     )
 )
 @settings(max_examples=200, deadline=None)
+@example([1.797693124862316e308, -9.999999900163214e299, 0.0, None, 0.0, None])
 def test_any_stamps_give_increasing_times(stamps: list[float | None]) -> None:
     timeline = Timeline(25.0)
     placed = [p for p in (timeline.place(s) for s in stamps) if p is not None]

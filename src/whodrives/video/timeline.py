@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 MAX_GAP_S = 2.0
 MAX_BACKWARD_S = 0.5
 MAX_PLAUSIBLE_GAP_S = 600.0
+# Beyond, sums in double precision lose milliseconds, and at last overflow; clocks count some 1e9 s.
+MAX_STAMP_S = 1e12
 _TIE = 1e-6
 
 
@@ -57,18 +58,20 @@ class Timeline:
 
         `restart` makes it start a segment in any case: frames before it are missing.
         """
+        if stamp is not None and not abs(stamp) <= MAX_STAMP_S:
+            stamp = None  # NaN, infinite or no clock's reading: says nothing
         if self._last is None:
-            if stamp is None or not math.isfinite(stamp) or abs(stamp) > 1e9:
-                # Absurd: start at 0 and go on from there.
-                stamp = 0.0 if stamp is None or not math.isfinite(stamp) else stamp
+            if stamp is None or abs(stamp) > 1e9:
+                # Unknown, or counted from some epoch: start at 0 and go on from there.
+                stamp = stamp or 0.0
                 self._offset = -stamp
             self._last = self.first = stamp + self._offset
             self._stamp = stamp
             return Placed(self._last, True)
         # The same stamp again says as little as none: some writers never set any.
-        unknown = stamp is None or not math.isfinite(stamp) or stamp == self._stamp
+        known = stamp is not None and stamp != self._stamp
         self._stamp = stamp
-        time = self._last + self.step if unknown or stamp is None else stamp + self._offset
+        time = stamp + self._offset if known and stamp is not None else self._last + self.step
         ahead = time - self._last
         if -MAX_BACKWARD_S <= ahead <= _TIE:
             self.late += 1
