@@ -1,14 +1,23 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The extras have an environment of their own: mediapipe holds numpy at 1.26.
+EXTRAS := .venv-extras
 
-.PHONY: demo test test-all lint setup clean
+.PHONY: demo test test-all test-extras lint setup setup-extras clean
 
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+setup-extras: $(EXTRAS)/.installed
+
+$(EXTRAS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(EXTRAS)
+	$(EXTRAS)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,landmarks,heads]"
 	touch $@
 
 demo: setup
@@ -20,9 +29,12 @@ test: setup
 test-all: setup
 	$(BIN)/python -m pytest -q
 
+test-extras: setup-extras
+	$(EXTRAS)/bin/python -m pytest -q -m extras
+
 lint: setup
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(EXTRAS) demo

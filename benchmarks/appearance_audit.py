@@ -35,12 +35,12 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track as progress
 
-from whodrives.avatars.builtin import BuiltinDriver
 from whodrives.avatars.dataset import PlannedVideo, cut_clips, plan_dataset, render_dataset
+from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.avatars.faces import Face, load_portraits
+from whodrives.avatars.motion.tables import load_table
 from whodrives.avatars.nuisance import Nuisance, sample_nuisance
 from whodrives.avatars.procedural import procedural_face
-from whodrives.avatars.tables import load_table
 from whodrives.avatars.tracks import MotionTrack
 from whodrives.data.record import Record
 from whodrives.evaluation.embed_videos import embed_windows

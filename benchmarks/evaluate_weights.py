@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from whodrives.avatars.dataset import cut_clips
-from whodrives.avatars.tables import load_table
+from whodrives.avatars.motion.tables import load_table
 from whodrives.avatars.tracks import AU_CHANNELS, GAZE_CHANNELS, INDEX
 from whodrives.data.manifest import read_manifest
 from whodrives.data.record import Record

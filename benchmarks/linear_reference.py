@@ -8,7 +8,8 @@ the people of `--split` by cosine; genuine = one person, different recordings; i
 for built-in drivers, a quarter of them held out. The split `test` is for the final figure only.
 
 Exit status 1 when the 30 fps figure of the test people strays from 0.838 by more than 0.02, or when built-in people are
-told apart better than real train people (4-fold) by more than 0.03: then they would be too easy.
+told apart better than real train people (4-fold) by more than 0.03, on the channels that the table carries or with
+pitch and the sides as well, which only they show: then they would be too easy.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from whodrives.avatars.builtin import BuiltinDriver
-from whodrives.avatars.tables import load_table
-from whodrives.avatars.tracks import AU_CHANNELS, GAZE_CHANNELS, INDEX, MotionTrack
+from whodrives.avatars.drivers.builtin import BuiltinDriver
+from whodrives.avatars.motion.tables import load_table
+from whodrives.avatars.tracks import AU_CHANNELS, GAZE_CHANNELS, INDEX, SIDE_CHANNELS, MotionTrack
 from whodrives.evaluation.intervals import pairs_interval
 from whodrives.evaluation.linear_reference import LinearReference, window_features
 from whodrives.evaluation.protocols import cosines, recording_pairs
@@ -33,16 +34,18 @@ SETS = {
     "AU only": [INDEX[name] for name in AU_CHANNELS],
     "roll+yaw": [INDEX["roll"], INDEX["yaw"]],
 }
+# What built-in drivers show besides: compared with nothing, but held to the same bound.
+EXTENDED = [*SETS["rendered"], INDEX["pitch"], *(INDEX[name] for name in SIDE_CHANNELS)]
 REFERENCE, TOLERANCE, MARGIN = 0.838, 0.02, 0.03
 BUILTIN_RECORDINGS, BUILTIN_SECONDS = 4, 36.0  # as many and as long as a real person's
 Cut = tuple[NDArray[np.float32], NDArray[np.str_], NDArray[np.str_]]
 
 
-def cut(tracks: Sequence[MotionTrack], channels: list[int]) -> Cut:
-    """Windows (W, 64, C) with >= 90% valid frames, their drivers and recordings."""
+def cut(tracks: Sequence[MotionTrack], channels: list[int], hop: int = HOP) -> Cut:
+    """Windows (W, 64, C) with >= 90% valid frames every `hop` frames, their drivers and recordings."""
     windows, driver, recording = [], [], []
     for track in tracks:
-        for start in track.window_starts(LENGTH, HOP):
+        for start in track.window_starts(LENGTH, hop):
             windows.append(track.values[start : start + LENGTH][:, channels])
             driver.append(track.driver)
             recording.append(track.recording)
@@ -105,6 +108,14 @@ def four_fold(tracks: Sequence[MotionTrack], channels: list[int]) -> tuple[float
     return float(mean[0]), float(mean[1])
 
 
+def too_easy(fps: float, real: Sequence[float], *made: Sequence[float]) -> list[str]:
+    """What is wrong with (one window, mean of four) AUCs of built-in people beside those of real ones."""
+    excess = max(own - other for pair in made for own, other in zip(pair, real))
+    if excess <= MARGIN:
+        return []
+    return [f"built-in people are easier than real ones by {excess:.3f} at {fps:.0f} fps, more than {MARGIN}"]
+
+
 def builtin(seeds: range, fps: float) -> list[MotionTrack]:
     """Recordings of built-in drivers, no script used twice."""
     return [
@@ -149,9 +160,10 @@ def main() -> int:
         real, made = four_fold(fit, SETS["rendered"]), four_fold(people, SETS["rendered"])
         print(line("real, train, 4-fold", fps, real[:1], real[1:]))
         print(line("built-in, 4-fold", fps, made[:1], made[1:]))
+        more = four_fold(people, EXTENDED)
+        print(line("built-in, 4-fold, pitch, sides", fps, more[:1], more[1:]))
         print(f"built-in / real, 4-fold{'':9s} {fps:4.0f} fps   {made[0] / real[0]:.3f} and {made[1] / real[1]:.3f}")
-        if max(made[0] - real[0], made[1] - real[1]) > MARGIN:
-            failures.append(f"built-in people are easier than real ones by more than {MARGIN} at {fps:.0f} fps")
+        failures += too_easy(fps, real, made, more)
     for failure in failures:
         print(f"FAIL: {failure}")
     return int(bool(failures))

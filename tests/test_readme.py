@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from whodrives.avatars.builtin import BuiltinDriver
+from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.avatars.encode import write_mp4
 from whodrives.avatars.procedural import procedural_face
 from whodrives.avatars.warp import build_rig, render

@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whodrives.avatars.conditioning import Conditioning, bridge_gaps, condition, low_pass, subtract_neutral
+from whodrives.avatars.conditioning import (
+    NECK_TO_EYES,
+    SOURCES,
+    Conditioning,
+    bridge_gaps,
+    condition,
+    for_source,
+    head_angles,
+    low_pass,
+    rotations,
+    subtract_neutral,
+)
 from whodrives.avatars.tracks import CHANNELS, INDEX
 from whodrives.errors import InputError
 
@@ -74,7 +85,7 @@ def test_low_pass_keeps_behaviour_without_delay(hz: float, channel: str, passes:
 
 def test_low_pass_takes_any_length_and_any_rate() -> None:
     for n in (1, 2, 3, 10, 40):
-        assert low_pass(noise(n), FPS, Conditioning()).shape == (n, 25)
+        assert low_pass(noise(n), FPS, Conditioning()).shape == (n, 33)
     np.testing.assert_array_equal(low_pass(noise(40), 5.0, Conditioning()), noise(40))  # nothing above 2.5 Hz anyway
 
 
@@ -119,3 +130,49 @@ def test_wrong_options_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match="conditioning"):
         Conditioning(**wrong)
     assert Conditioning(**Conditioning().to_dict()) == Conditioning()
+
+
+@given(angles=st.lists(st.tuples(*[st.floats(-1.4, 1.4)] * 3), min_size=1, max_size=5))
+def test_angles_and_matrices_belong_together(angles: list[tuple[float, float, float]]) -> None:
+    def single(axis: int, angle: float) -> np.ndarray:
+        out, (i, j) = np.eye(3), [(1, 2), (2, 0), (0, 1)][axis]
+        out[i, i] = out[j, j] = np.cos(angle)
+        out[i, j], out[j, i] = -np.sin(angle), np.sin(angle)
+        return out
+
+    turned = rotations(*np.array(angles).T)
+    for matrix, (pitch, yaw, roll) in zip(turned, angles, strict=True):
+        np.testing.assert_allclose(matrix, single(0, pitch) @ single(1, yaw) @ single(2, roll), atol=1e-12)
+    np.testing.assert_allclose(head_angles(turned), angles, atol=1e-9)
+
+
+def test_signs_of_the_head_are_those_of_the_contract() -> None:
+    nose, brow = np.array([0, 0, -1.0]), np.array([0, -1.0, 0])
+    zero, some = np.zeros(1), np.full(1, 0.2)
+    assert (rotations(some, zero, zero)[0] @ nose)[1] > 0.1  # pitch: down
+    assert (rotations(zero, some, zero)[0] @ nose)[0] < -0.1  # yaw: to the left of the image
+    assert (rotations(zero, zero, some)[0] @ brow)[0] > 0.1  # roll: clockwise
+
+
+def test_turning_about_the_neck_is_no_translation() -> None:
+    slow = np.sin(2 * np.pi * 0.3 * np.arange(300) / FPS)
+    values = np.zeros((300, len(CHANNELS)))
+    pose = [INDEX[name] for name in ("pitch", "yaw", "roll")]
+    shift = [INDEX[name] for name in ("tx", "ty", "tz")]
+    values[:, pose] = slow[:, None] * [0.1, -0.2, 0.15]
+    values[:, shift] = rotations(*values[:, pose].T) @ NECK_TO_EYES - np.array(NECK_TO_EYES)
+    assert np.abs(values[:, INDEX["tx"]]).max() > 0.2
+    moved = values.copy()
+    moved[:, INDEX["tx"]] += 0.5 * slow
+    options = Conditioning(true_head_pose=True, about_neck=True, pose_cutoff_hz=None, remove_neutral=False)
+    np.testing.assert_allclose(condition(values, None, FPS, options)[0][:, shift], 0, atol=1e-6)
+    np.testing.assert_allclose(condition(moved, None, FPS, options)[0][:, INDEX["tx"]], 0.5 * slow, atol=1e-6)
+    still = Conditioning(true_head_pose=True, keep_translation=False)
+    assert not condition(moved, None, FPS, still)[0][:, shift].any()
+
+
+def test_every_source_has_its_conditioning() -> None:
+    assert for_source("table") == Conditioning()
+    assert all(for_source(name).true_head_pose for name in SOURCES if name != "table")
+    with pytest.raises(InputError, match="openface"):
+        for_source("openfase")

@@ -62,6 +62,22 @@ def test_pupils_are_dark_and_whites_bright(faces: list) -> None:
             assert row[:, left:right].max() > pupil + 60
 
 
+def test_matte_covers_the_person_and_leaves_the_wall(faces: list) -> None:
+    for face in faces:
+        assert face.matte is not None
+        assert face.matte.dtype == np.uint8
+        centre = face.landmarks[:, :2].mean(axis=0)
+        x, y = (centre + 0.93 * (face.landmarks[:, :2] - centre)).T.astype(int)
+        assert face.matte[y, x].min() == 255
+        assert face.matte[:6].max() == 0
+        assert face.matte[40, [0, -1]].max() == 0
+        soft = (face.matte > 0) & (face.matte < 255)
+        assert 0.002 < soft.mean() < 0.1
+        # What the matte leaves out is the plain wall: hardly any structure.
+        wall = face.image[face.matte == 0].astype(float)
+        assert wall.std(axis=0).max() < 25
+
+
 @pytest.mark.parametrize(("seed", "size"), [(-1, 128), (0, 32)])
 def test_bad_arguments_are_named(seed: int, size: int) -> None:
     with pytest.raises(InputError, match="procedural face"):

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from whodrives.avatars import tables
 from whodrives.avatars.conditioning import Conditioning, condition
-from whodrives.avatars.tables import COLUMN_OF, load_table
+from whodrives.avatars.motion import tables
+from whodrives.avatars.motion.tables import COLUMN_OF, load_table
 from whodrives.avatars.tracks import AU_CHANNELS, CHANNELS, INDEX
 from whodrives.errors import InputError
 
@@ -48,7 +48,9 @@ def test_one_conditioned_track_a_clip(path: Path) -> None:
     data = columns()
     tracks = load_table(write(path, data), licence="CC0")
     assert [(t.driver, t.recording) for t in tracks] == [("P0", "P0_0"), ("P0", "P0_1"), ("P1", "P1_0"), ("P1", "P1_1")]
-    raw = np.stack([data[COLUMN_OF[name]][60:120] for name in CHANNELS], axis=1).astype(np.float64)
+    raw = np.zeros((60, len(CHANNELS)))  # OpenFace knows nothing of the two sides: those channels stay 0
+    for name, column in COLUMN_OF.items():
+        raw[:, INDEX[name]] = data[column][60:120]
     expected, _ = condition(raw, None, 30.0)
     np.testing.assert_allclose(tracks[1].values, expected, atol=1e-6)
     assert tracks[1].values.dtype == np.float32

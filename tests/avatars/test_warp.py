@@ -1,20 +1,23 @@
 """The warp renderer: rest, signs and places of every channel, batching, and no folding at realistic strengths."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import whodrives.avatars.warp.renderer as warp
 from whodrives.avatars import facepoints as fp
-from whodrives.avatars import warp
-from whodrives.avatars.actionunits import OPENING, UNITS
-from whodrives.avatars.facefields import FIELDS, GRID, FaceFrame
 from whodrives.avatars.faces import load_portraits
 from whodrives.avatars.nuisance import Nuisance
 from whodrives.avatars.procedural import procedural_face
 from whodrives.avatars.tracks import AU_CHANNELS, CHANNELS, INDEX
 from whodrives.avatars.warp import WarpRig, build_rig, render
+from whodrives.avatars.warp.edges import LIP_SHAPE
+from whodrives.avatars.warp.fields import GRID
+from whodrives.avatars.warp.frame import FaceFrame
+from whodrives.avatars.warp.units import OPENING, UNITS
 from whodrives.errors import InputError
 
 SIZE = 128
@@ -23,11 +26,13 @@ STRONG = {
     "AU01": 3.9, "AU02": 2.9, "AU04": 2.2, "AU05": 2.0, "AU06": 2.2, "AU07": 2.9, "AU09": 1.5, "AU10": 2.4,
     "AU12": 2.6, "AU14": 2.8, "AU15": 3.0, "AU17": 2.8, "AU20": 1.8, "AU23": 2.4, "AU25": 2.9, "AU26": 2.8,
     "AU45": 3.6, "gaze_x": 0.37, "gaze_y": 0.3, "pitch": 0.25, "yaw": 0.5, "roll": 0.3, "tx": 0.3, "ty": 0.3, "tz": 1.0,
+    "AU02_lr": 1.5, "AU04_lr": 1.1, "AU10_lr": 1.2, "AU12_lr": 1.3, "AU14_lr": 1.4, "AU45_lr": 1.8,
+    "jaw_x": 1.0, "mouth_x": 1.0,
 }  # fmt: skip
 
 
 def controls(**channels: float) -> torch.Tensor:
-    """One video: a resting frame, then one with these channels set. (1, 2, 25)"""
+    """One video: a resting frame, then one with these channels set. (1, 2, 33)"""
     values = torch.zeros(1, 2, len(CHANNELS))
     for name, value in channels.items():
         values[0, 1, INDEX[name]] = value
@@ -52,7 +57,7 @@ def rigs(rig: WarpRig) -> list[WarpRig]:
 def lookup(rig: WarpRig, **channels: float) -> np.ndarray:
     """Where the expression looks, source minus place, in pixels of the output: (2, G, G)."""
     values = controls(**channels)[0, 1]
-    return (values @ rig.basis).view(FIELDS, GRID, GRID)[:2].numpy() * SIZE / 2
+    return (values @ rig.basis).view(2, GRID, GRID).numpy() * SIZE / 2
 
 
 def at(face, index: int) -> tuple[int, int]:
@@ -84,7 +89,7 @@ def test_output_shape_range_and_grey(rig: WarpRig) -> None:
 
 
 def test_rest_is_the_still_picture_in_every_frame(rig: WarpRig, face) -> None:
-    frames = render([rig], torch.zeros(1, 40, 25), grey=False)[0]
+    frames = render([rig], torch.zeros(1, 40, 33), grey=False)[0]
     assert all(torch.equal(frame, frames[0]) for frame in frames)
     small = face.image.reshape(SIZE, 2, SIZE, 2, 3).mean(axis=(1, 3)) / 255
     assert np.abs(frames[0].permute(1, 2, 0).numpy() - small).max() < 1e-4
@@ -92,22 +97,22 @@ def test_rest_is_the_still_picture_in_every_frame(rig: WarpRig, face) -> None:
 
 def test_rest_is_constant_under_any_crop_and_photometry(rig: WarpRig) -> None:
     calm = Nuisance(shift_x=0.013, shift_y=-0.007, zoom=1.07, gain=1.1, gamma=0.9, blur=0.5)
-    frames = render([rig], torch.zeros(1, 21, 25), [calm])[0]
+    frames = render([rig], torch.zeros(1, 21, 33), [calm])[0]
     assert all(torch.equal(frame, frames[0]) for frame in frames)
 
 
 def test_batch_and_chunks_do_not_change_the_result(rigs: list[WarpRig], monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     scale = torch.tensor([STRONG[name] * 0.5 for name in CHANNELS])
-    values = torch.from_numpy(rng.random((5, 7, 25), dtype=np.float32)) * scale
+    values = torch.from_numpy(rng.random((5, 7, 33), dtype=np.float32)) * scale
     nuisance = [Nuisance.sample(rng) for _ in range(5)]
     batch = [rigs[0], rigs[1], rigs[0], rigs[1], rigs[0]]
     whole = render(batch, values, nuisance)
     alone = torch.cat([render([r], v[None], [n]) for r, v, n in zip(batch, values, nuisance, strict=True)])
     assert float((whole - alone).abs().max()) < 1e-4
-    monkeypatch.setattr(warp, "CPU_FRAMES", 3)
+    monkeypatch.setattr(warp, "CPU_PIXELS", 3 * SIZE**2)
     assert float((whole - render(batch, values, nuisance)).abs().max()) < 1e-4
-    monkeypatch.setattr(warp, "CPU_FRAMES", 1000)
+    monkeypatch.setattr(warp, "CPU_PIXELS", 1000 * SIZE**2)
     assert float((whole - render(batch, values, nuisance)).abs().max()) < 1e-4
 
 
@@ -147,6 +152,78 @@ def test_units_are_symmetric(rig: WarpRig, face, name: str) -> None:
         assert dy[a] == pytest.approx(dy[b], abs=0.35)
 
 
+def test_one_corner_rises_and_the_other_sinks(rig: WarpRig, face) -> None:
+    """The driver's left is the right half of the image."""
+    _, dy = lookup(rig, AU12_lr=1.0)
+    _, both = lookup(rig, AU12=1.0)
+    assert dy[at(face, 291)] == pytest.approx(both[at(face, 291)], rel=0.02)
+    assert dy[at(face, 61)] == pytest.approx(-both[at(face, 61)], rel=0.02)
+    assert dy[at(face, 291)] > 0.05
+
+
+@pytest.mark.parametrize(("name", "left", "right"), [("AU02", 63, 293), ("AU14", 61, 291), ("AU12", 61, 291)])
+def test_with_the_symmetric_unit_one_side_does_it_all(rig: WarpRig, face, name: str, left: int, right: int) -> None:
+    moved = np.hypot(*lookup(rig, **{name: 1.0, f"{name}_lr": 1.0}))
+    alone = np.hypot(*lookup(rig, **{name: 1.0}))
+    assert moved[at(face, left)] < 0.02
+    assert moved[at(face, right)] == pytest.approx(2 * alone[at(face, right)], rel=0.05)
+
+
+def test_jaw_and_mouth_go_sideways_in_their_own_measure(rig: WarpRig, face) -> None:
+    unit = FaceFrame.of(face).unit * SIZE / 2
+    dx, dy = lookup(rig, jaw_x=1.0)
+    assert -dx[at(face, fp.CHIN)] == pytest.approx(0.12 * unit, rel=0.05)
+    assert -dx[at(face, 17)] > 2 * -dx[at(face, 0)]  # the lower lip goes along, the upper one less
+    assert np.abs(dy).max() < 0.1
+    dx, _ = lookup(rig, mouth_x=-1.0)
+    assert dx[at(face, 13)] == pytest.approx(0.08 * unit, rel=0.05)
+    assert abs(dx[at(face, fp.CHIN)]) < 0.3 * 0.08 * unit
+    assert abs(dx[at(face, 105)]) < 0.01
+
+
+def test_the_open_mouth_goes_aside_with_the_lips(rig: WarpRig) -> None:
+    values = torch.zeros(1, 3, 33)
+    values[..., INDEX["AU25"]] = 2.5
+    values[0, :, INDEX["mouth_x"]] = torch.tensor([-1.0, 0.0, 1.0])
+    bright = WarpRig(**{**vars(rig), "stills": torch.zeros_like(rig.stills), "mouth": torch.ones(2, 3)})
+    frames = render([bright], values)[0, :, 0]
+    columns = (frames.sum(dim=1) * torch.arange(SIZE)).sum(dim=1) / frames.sum(dim=(1, 2))
+    shift = 0.08 * float(rig.unit) * SIZE / 2
+    assert columns.diff().tolist() == pytest.approx([shift, shift], rel=0.1)
+
+
+@pytest.mark.parametrize(("side", "closes"), [(1.3, 473), (-1.3, 468)])
+def test_wink_closes_one_eye_and_leaves_the_other(rig: WarpRig, face, side: float, closes: int) -> None:
+    frames = render([rig], controls(AU45=1.3, AU45_lr=side))[0, :, 0]
+    both = render([rig], controls(AU45=2.6))[0, :, 0]
+    for iris in (468, 473):
+        x, y = (face.landmarks[iris, :2] / 2).astype(int)
+        eye = (slice(y - 2, y + 3), slice(x - 2, x + 3))
+        wanted = both[1] if iris == closes else frames[0]
+        assert float((frames[1] - wanted)[eye].abs().max()) < 0.01
+
+
+def test_layers_in_their_boxes_alone_are_the_whole_picture(rigs: list[WarpRig], monkeypatch) -> None:
+    generator = torch.Generator().manual_seed(3)
+    values = torch.rand(2, 6, 33, generator=generator) * torch.tensor([STRONG[name] for name in CHANNELS])
+    boxed = render(rigs, values)
+    everywhere = slice(0, SIZE), slice(0, SIZE)
+    monkeypatch.setattr(warp._Batch, "_box", lambda *_: everywhere)
+    assert float((boxed - render(rigs, values)).abs().max()) < 1e-5
+
+
+def test_another_background_stays_behind_the_person(rig: WarpRig, face) -> None:
+    draws = [Nuisance(background=seed) for seed in (None, 1, 2)]
+    own, first, second = render([rig] * 3, torch.zeros(3, 1, 33), draws, grey=False)[:, 0]
+    person, wall = rig.matte > 0.999, rig.matte < 0.001
+    assert float((own - first).abs().amax(dim=0)[person].max()) < 2e-3
+    for one, other in ((own, first), (first, second)):
+        assert float((one - other).abs().mean(dim=0)[wall].mean()) > 0.03
+    bare = build_rig(dataclasses.replace(face, matte=None), SIZE)
+    assert bare.matte is None
+    assert torch.equal(render([bare], torch.zeros(1, 1, 33), draws[1:2], grey=False)[0, 0], own)
+
+
 def test_brow_units_leave_the_mouth_and_mouth_units_the_brows(rig: WarpRig, face) -> None:
     upper, lower = (("AU01", "AU02", "AU04"), (61, 0, 17, 152)), (("AU12", "AU25", "AU26"), (105, 107, 159, 10))
     for names, indices in (upper, lower):
@@ -177,7 +254,7 @@ def test_blink_covers_the_pupil_with_skin(rig: WarpRig, face) -> None:
 
 
 def test_blink_grows_with_the_unit(rig: WarpRig) -> None:
-    values = torch.zeros(1, 12, 25)
+    values = torch.zeros(1, 12, 33)
     values[0, :, INDEX["AU45"]] = torch.linspace(0, 2.5, 12)
     frames = render([rig], values)[0]
     change = (frames - frames[:1]).abs().mean(dim=(1, 2, 3))
@@ -185,7 +262,7 @@ def test_blink_grows_with_the_unit(rig: WarpRig) -> None:
 
 
 def test_open_mouth_is_dark_and_grows(rig: WarpRig, face) -> None:
-    values = torch.zeros(1, 6, 25)
+    values = torch.zeros(1, 6, 33)
     values[0, :, INDEX["AU26"]] = torch.linspace(0, 3, 6)
     frames = render([rig], values)[0, :, 0]
     x, y = face.landmarks[14, :2] / 2
@@ -196,7 +273,7 @@ def test_open_mouth_is_dark_and_grows(rig: WarpRig, face) -> None:
 
 
 def test_closed_lips_show_no_mouth_layer(rig: WarpRig) -> None:
-    upper, lower = rig.base.view(FIELDS, GRID, GRID)[2:4]
+    upper, lower = rig.lips_rest.view(2, *LIP_SHAPE)
     assert float((upper.clamp(0, 1) * lower.clamp(0, 1)).max()) == 0.0
 
 
@@ -286,7 +363,7 @@ def test_negative_units_are_harmless(rig: WarpRig) -> None:
 
 def test_sizes_and_resampling(face) -> None:
     for size in (64, 100, 256, 300):
-        frames = render([build_rig(face, size)], torch.zeros(1, 1, 25), grey=False)
+        frames = render([build_rig(face, size)], torch.zeros(1, 1, 33), grey=False)
         assert frames.shape == (1, 1, 3, size, size)
         assert float(frames.mean()) == pytest.approx(face.image.mean() / 255, abs=2e-3)
 
@@ -295,18 +372,18 @@ def test_bad_arguments_are_named(rig: WarpRig, face) -> None:
     with pytest.raises(InputError, match="controls must be"):
         render([rig], torch.zeros(1, 4, 19))
     with pytest.raises(InputError, match="2 rigs"):
-        render([rig, rig], torch.zeros(1, 4, 25))
+        render([rig, rig], torch.zeros(1, 4, 33))
     with pytest.raises(InputError, match="different sizes"):
-        render([rig, build_rig(face, 64)], torch.zeros(2, 4, 25))
+        render([rig, build_rig(face, 64)], torch.zeros(2, 4, 33))
     with pytest.raises(InputError, match="not finite"):
-        render([rig], torch.full((1, 4, 25), float("nan")))
+        render([rig], torch.full((1, 4, 33), float("nan")))
     with pytest.raises(InputError, match="at least 32"):
         build_rig(face, 16)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_renders_the_same(rigs: list[WarpRig]) -> None:
-    values = torch.rand(2, 9, 25, generator=torch.Generator().manual_seed(0)) * 0.3
+    values = torch.rand(2, 9, 33, generator=torch.Generator().manual_seed(0)) * 0.3
     nuisance = [Nuisance(shift_x=0.01, zoom=1.05, blur=0.4, gain=1.1)] * 2
     assert float((render(rigs, values.cuda(), nuisance).cpu() - render(rigs, values, nuisance)).abs().max()) < 2e-3
 

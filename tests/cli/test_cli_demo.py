@@ -56,7 +56,7 @@ def test_demo_decides_all_trials_and_writes_one_self_contained_page(call, tmp_pa
 
 
 def test_demo_drivers_are_strangers_to_training(tmp_path: Path) -> None:
-    from whodrives.cli.simulate import SEEDS
+    from whodrives.avatars.cast import SEEDS
     from whodrives.training.source import HELD_OUT_SEED
 
     assert min(demo.DRIVER_SEED, demo.FACE_SEED) > max(SEEDS.values()) + 1_000_000 > HELD_OUT_SEED

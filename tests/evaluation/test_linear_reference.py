@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from whodrives.avatars.builtin import BuiltinDriver
+from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.errors import InputError
 from whodrives.evaluation.linear_reference import LAGS, LinearReference, window_features
 

@@ -2,7 +2,7 @@
 
 ONE raw frame of tracker output tells people apart (resting offsets, lighting, lens), and so does the band above 6 Hz
 (tracker noise). Neither is behaviour, so both go: gaps, low-pass, neutral removal, scale, channels left out.
-Every step is a field of `Conditioning`. Source: ours.
+Every step is a field of `Conditioning`; `for_source` gives the set that fits each kind of file. Source: ours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from whodrives.errors import InputError
 
 AU = slice(0, len(AU_CHANNELS))
 EXPRESSION = slice(0, len(AU_CHANNELS) + len(GAZE_CHANNELS))
-POSE = slice(EXPRESSION.stop, len(CHANNELS))
+POSE = slice(EXPRESSION.stop, EXPRESSION.stop + len(POSE_CHANNELS))
+TRANSLATION = slice(INDEX["tx"], INDEX["tz"] + 1)
+SIDES = slice(POSE.stop, len(CHANNELS))
+# From the top of the neck, level with the chin, to the midpoint of the eyes, in inter-ocular distances.
+NECK_TO_EYES = (0.0, -1.9, -1.0)
 # Pose axes that tables without a true head pose do not carry well enough to show.
 WEAK_POSE = tuple(name for name in POSE_CHANNELS if name not in ("yaw", "roll"))
 
@@ -33,12 +37,15 @@ class Conditioning:
     min_confidence : frames with a tracking confidence below it are gaps.
     max_gap_seconds : gaps up to this long are interpolated and count as valid, longer ones are marked invalid.
     expression_cutoff_hz, pose_cutoff_hz : zero-phase Butterworth low-pass (order `filter_order`, run forth and back) of
-        action units and gaze, and of head pose; None leaves that group unfiltered.
+        action units, their sides and gaze, and of head pose; None leaves that group unfiltered.
     remove_neutral : subtract, per recording, the `au_percentile`-th percentile of each action unit and the median of
-        gaze and pose, measured on valid frames.
+        gaze, pose and sides, measured on valid frames.
     yaw_scale : factor on yaw (yaw from eye landmarks is overscaled).
     true_head_pose : the table holds a real head pose (OpenFace's own): keep pitch and translation, filtered and
         centred like roll and yaw, and leave yaw unscaled. Otherwise pitch and translation become 0 (not rendered).
+    about_neck : with a true head pose whose translation is that of the midpoint of the eyes: take off what turning
+        about the neck alone does to the eyes (`NECK_TO_EYES`), since generators turn heads there.
+    keep_translation : False zeroes tx, ty and tz, e.g. for cameras held by hand.
     """
 
     min_confidence: float = 0.8
@@ -50,6 +57,8 @@ class Conditioning:
     au_percentile: float = 10.0
     yaw_scale: float = 0.6
     true_head_pose: bool = False
+    about_neck: bool = False
+    keep_translation: bool = True
 
     def __post_init__(self) -> None:
         for name in ("expression_cutoff_hz", "pose_cutoff_hz"):
@@ -69,6 +78,31 @@ class Conditioning:
 
 
 DEFAULT = Conditioning()
+# What each kind of source measures. Confidence of the others is 0 or 1.
+SOURCES = {
+    "table": DEFAULT,
+    "openface": Conditioning(true_head_pose=True, about_neck=True),
+    "livelink": Conditioning(true_head_pose=True),  # rotation alone: nothing to take off
+    "mediapipe": Conditioning(true_head_pose=True, about_neck=True),
+    "video": Conditioning(true_head_pose=True, about_neck=True),
+}
+
+
+def for_source(name: str) -> Conditioning:
+    """The conditioning of a kind of source.
+
+    Parameters
+    ----------
+    name : ``table`` (Parquet without a true head pose), ``openface``, ``livelink``, ``mediapipe`` or ``video``.
+
+    Raises
+    ------
+    InputError
+        No such source; the message lists those there are.
+    """
+    if name not in SOURCES:
+        raise InputError(f"conditioning: unknown source {name!r}; there are {', '.join(SOURCES)}")
+    return SOURCES[name]
 
 
 def condition(
@@ -81,12 +115,12 @@ def condition(
 
     Parameters
     ----------
-    values : (N, 25) raw channels in the order of `CHANNELS`; a frame with any non-finite value is a gap.
+    values : (N, 33) raw channels in the order of `CHANNELS`; a frame with any non-finite value is a gap.
     confidence : (N,) in 0..1, or None when every frame is trusted.
 
     Returns
     -------
-    values float32 (N, 25), all finite, and valid bool (N,).
+    values float32 (N, 33), all finite, and valid bool (N,).
 
     Raises
     ------
@@ -105,7 +139,34 @@ def condition(
     if not options.true_head_pose:
         out[:, INDEX["yaw"]] *= options.yaw_scale
         out[:, [INDEX[name] for name in WEAK_POSE]] = 0.0
+    elif not options.keep_translation:
+        out[:, TRANSLATION] = 0.0
+    elif options.about_neck:
+        turned = rotations(out[:, INDEX["pitch"]], out[:, INDEX["yaw"]], out[:, INDEX["roll"]]) @ NECK_TO_EYES
+        out[:, TRANSLATION] -= turned - np.array(NECK_TO_EYES)
     return out.astype(np.float32), valid
+
+
+def rotations(pitch: NDArray[np.float64], yaw: NDArray[np.float64], roll: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rotation matrices (N, 3, 3) = Rx(pitch) Ry(yaw) Rz(roll), angles (N,) in radians, axes x right, y down, z away.
+
+    This order is OpenFace's. Positive pitch brings the nose down, yaw to the left of the image, roll is clockwise.
+    """
+    (ca, sa), (cb, sb), (cc, sc) = ((np.cos(a), np.sin(a)) for a in (pitch, yaw, roll))
+    rows = [
+        [cb * cc, -cb * sc, sb],
+        [ca * sc + sa * sb * cc, ca * cc - sa * sb * sc, -sa * cb],
+        [sa * sc - ca * sb * cc, sa * cc + ca * sb * sc, ca * cb],
+    ]
+    return np.moveaxis(np.array(rows), -1, 0)
+
+
+def head_angles(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3) pitch, yaw, roll in radians of rotation matrices (N, 3, 3): the way back from `rotations`."""
+    pitch = np.arctan2(-matrices[:, 1, 2], matrices[:, 2, 2])
+    yaw = np.arcsin(np.clip(matrices[:, 0, 2], -1.0, 1.0))
+    roll = np.arctan2(-matrices[:, 0, 1], matrices[:, 0, 0])
+    return np.stack([pitch, yaw, roll], axis=1)
 
 
 def bridge_gaps(
@@ -134,9 +195,10 @@ def bridge_gaps(
 
 
 def low_pass(values: NDArray[np.float64], fps: float, options: Conditioning) -> NDArray[np.float64]:
-    """Zero-phase low-pass of (N, 25): action units and gaze at one cut-off, head pose at another."""
+    """Zero-phase low-pass of (N, 33): action units and gaze at one cut-off, head pose at another."""
     out = values.copy()
-    for part, cutoff in ((EXPRESSION, options.expression_cutoff_hz), (POSE, options.pose_cutoff_hz)):
+    expression, pose = options.expression_cutoff_hz, options.pose_cutoff_hz
+    for part, cutoff in ((EXPRESSION, expression), (SIDES, expression), (POSE, pose)):
         # At or above the Nyquist rate there is nothing left to remove.
         if cutoff is None or cutoff >= fps / 2:
             continue
@@ -149,7 +211,7 @@ def low_pass(values: NDArray[np.float64], fps: float, options: Conditioning) -> 
 def subtract_neutral(
     values: NDArray[np.float64], valid: NDArray[np.bool_], options: Conditioning = DEFAULT
 ) -> NDArray[np.float64]:
-    """(N, 25) minus the recording's neutral: a low percentile of each action unit, the median of gaze and pose."""
+    """(N, 33) minus the recording's neutral: a low percentile of each action unit, the median of the others."""
     seen = values[valid]
     neutral = np.median(seen, axis=0)
     neutral[AU] = np.percentile(seen[:, AU], options.au_percentile, axis=0)

@@ -1,171 +1,246 @@
-"""Labelled data sets of avatar videos: who drives whose face, planned first, then rendered to NVFAIR's layout."""
+"""Labelled data sets of avatar videos on disk: planned, rendered, kept up to date."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from whodrives.avatars.encode import write_mp4
-from whodrives.avatars.faces import Face
-from whodrives.avatars.nuisance import Nuisance, sample_nuisance
-from whodrives.avatars.tracks import MotionTrack
-from whodrives.avatars.warp import WarpRig, build_rig, render
+from whodrives.avatars.clips import Clip, cut_clips
+from whodrives.avatars.generator import Generator, load_generator
+from whodrives.avatars.ledger import Entry, Ledger, content_key, face_digest
+from whodrives.avatars.nuisance import Nuisance
+from whodrives.avatars.plan import PlannedVideo, clip_file, plan_dataset
+from whodrives.avatars.simulation import Simulation
+from whodrives.avatars.workers import Group, Take, Task, one_thread, render_frames, run_groups
+from whodrives.data import avaprintdb
 from whodrives.data.manifest import write_manifest
-from whodrives.data.nvfair import video_path
 from whodrives.data.record import Record
 from whodrives.errors import InputError
 
-GENERATOR = "warp"
+__all__ = [
+    "Clip", "Failure", "PlannedVideo", "RenderError", "Rendering", "Result", "cut_clips", "make_dataset",
+    "plan_dataset", "render_dataset", "render_video",
+]  # fmt: skip
+
+MAX_GROUP = 32
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A stretch of a driver's motion: `track` (already at the data set's rate), frames start .. start + length - 1."""
+class Failure:
+    """A video that could not be rendered, and why."""
 
-    name: str
-    track: MotionTrack
-    start: int
-    length: int
+    path: Path
+    reason: str
+
+
+class RenderError(InputError):
+    """Some videos could not be rendered; all others are finished. `failures` names each."""
+
+    def __init__(self, out: Path, failures: Sequence[Failure], planned: int) -> None:
+        self.failures = tuple(failures)
+        shown = "; ".join(f"{one.path}: {one.reason}" for one in self.failures[:3])
+        more = f"; and {len(self.failures) - 3} more" if len(self.failures) > 3 else ""
+        super().__init__(
+            f"{out}: {len(self.failures)} of {planned} videos could not be rendered ({shown}{more}). The others are "
+            "there and in the manifest; mend the cause and run again"
+        )
 
 
 @dataclass(frozen=True)
-class PlannedVideo:
-    """One video to render. record : its labels, path relative to the data set. seed : of its nuisance alone."""
-
-    record: Record
-    clip: Clip
-    face: Face
-    seed: tuple[int, ...]
-
-    @property
-    def nuisance(self) -> Nuisance:
-        """The video's own draw: a function of (data-set seed, number of the video), never of driver or target."""
-        return sample_nuisance(np.random.default_rng(self.seed))
-
-
-def cut_clips(tracks: Sequence[MotionTrack], clips: int, length: int, fps: float) -> dict[str, list[Clip]]:
-    """Driver -> `clips` stretches of `length` frames, spread evenly over its recordings and within each.
-
-    Raises
-    ------
-    InputError
-        A driver has no recording with `length` frames of which 90% are valid, or too few for different clips.
-    """
-    takes: dict[str, list[tuple[MotionTrack, np.ndarray]]] = {}
-    for track in tracks:
-        track = track.resample(fps)
-        starts = track.window_starts(length)
-        own = takes.setdefault(track.driver, [])
-        if len(starts):
-            own.append((track, starts))
-    out: dict[str, list[Clip]] = {}
-    for driver, recordings in sorted(takes.items()):
-        if not recordings:
-            raise InputError(
-                f"driver {driver}: no recording has {length} usable frames at {fps:g} fps; ask for shorter videos"
-            )
-        counts = [len(range(number, clips, len(recordings))) for number in range(len(recordings))]
-        picks = [
-            starts[np.linspace(0, len(starts) - 1, count + 2).astype(int)[1:-1]]
-            for (_, starts), count in zip(recordings, counts, strict=True)
-        ]
-        if any(len(set(chosen.tolist())) < len(chosen) for chosen in picks):
-            raise InputError(
-                f"driver {driver}: the recordings are too short for {clips} different clips of {length} frames; "
-                "ask for fewer or shorter ones"
-            )
-        out[driver] = []
-        for number in range(clips):
-            turn, take = divmod(number, len(recordings))
-            track, start = recordings[take][0], int(picks[take][turn])
-            name = track.recording.replace("/", "_").replace("--", "-")
-            out[driver].append(Clip(f"{name}-f{start}", track, start, length))
-    return out
-
-
-def plan_dataset(
-    tracks: Sequence[MotionTrack],
-    faces: Sequence[Face],
-    *,
-    clips: int = 4,
-    cross_clips: int | None = None,
-    seconds: float = 5.0,
-    fps: float = 25.0,
-    seed: int = 0,
-    split: str = "test",
-) -> list[PlannedVideo]:
-    """Every driver on every face: which clip moves which still, before anything is rendered.
-
-    A driver's own face is a fixed random assignment by `seed`: its videos there are its self-reenactments, all others
-    cross-reenactments. Self and cross take the same path with the same law of nuisance.
+class Result:
+    """What a run left.
 
     Parameters
     ----------
-    tracks : conditioned motion, any rates; at least one usable recording for each driver.
-    faces : targets; where there are fewer than drivers, some drivers have no own face.
-    clips : clips of each driver, all shown on its own face.
-    cross_clips : how many of them on each other face (None: all), in random order, all used alike.
-    seconds, fps : length and rate of the videos. seed : assignment and nuisance. split : label.
-
-    Returns
-    -------
-    list of PlannedVideo in path order of (driver, face). Raises InputError on empty input or too short recordings.
+    records : every planned video, sorted by path. rendered, kept : how many were made, and were there already.
+    bytes : of all planned files. frames : of the rendered ones.
+    earlier : files of other settings in the same folder that no longer are in the manifest, relative to it.
+    removed : how many of such files pruning took away.
     """
-    if not tracks or not faces:
-        raise InputError("a data set needs at least one motion track and one face")
-    length = round(seconds * fps)
-    if length < 2 or clips < 1:
-        raise InputError(f"{clips} clips of {seconds:g} s at {fps:g} fps: need at least one clip of two frames")
-    cut = cut_clips(tracks, clips, length, fps)
-    drivers = sorted(cut)
-    own = np.random.default_rng([seed, 1]).permutation(len(faces))
-    owned = {driver: int(own[number]) for number, driver in enumerate(drivers) if number < len(faces)}
-    lent = clips if cross_clips is None else min(cross_clips, clips)
-    plan: list[PlannedVideo] = []
-    for order, driver in enumerate(drivers):
-        lending = _lend(np.random.default_rng([seed, 3, order]), len(faces), clips, lent)
-        for number, face in enumerate(faces):
-            is_self = owned.get(driver) == number
-            for turn in range(clips) if is_self else lending[number]:
-                clip = cut[driver][turn]
-                source = face.source or "faces"
-                path = video_path(source, GENERATOR, face.name, clip.name, driver)
-                licence = "; ".join(part for part in (face.licence, clip.track.licence) if part)
-                record = Record(
-                    path, driver, face.name, GENERATOR, source, clip.track.recording, split, is_self, licence
+
+    records: tuple[Record, ...]
+    rendered: int
+    kept: int
+    bytes: int
+    frames: int
+    earlier: tuple[Path, ...]
+    removed: int
+
+
+class Rendering:
+    """One run over a plan: iterate once to render; `result` holds the `Result` afterwards.
+
+    Iteration yields each video's `Record` (path under the data set) as it is finished, those that are there already
+    first, and at its end writes the manifest, or raises `RenderError` when some failed. Leaving it early keeps what is
+    finished: the next run goes on from there.
+    """
+
+    def __init__(
+        self,
+        plan: Sequence[PlannedVideo],
+        out: str | Path,
+        size: int,
+        workers: int,
+        generators: Mapping[str, Generator[Any]],
+        prune: bool,
+        settings: Simulation | None = None,
+    ) -> None:
+        if size % 2:
+            raise InputError(f"size {size}: H.264 needs an even side; take {size + 1}")
+        if workers < 1:
+            raise InputError(f"workers {workers}: give 1 or more")
+        self.plan, self.out, self.size, self.workers, self.prune = list(plan), Path(out), size, workers, prune
+        self.settings = settings
+        names = {video.generator for video in self.plan}
+        self.generators = {name: generators.get(name) or load_generator(name) for name in sorted(names)}
+        self._result: Result | None = None
+        self._faces: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    @property
+    def result(self) -> Result:
+        """What the run left; InputError before its end."""
+        if self._result is None:
+            raise InputError(f"{self.out}: the result exists once all videos have been rendered")
+        return self._result
+
+    def __iter__(self) -> Iterator[Record]:
+        self.out.mkdir(parents=True, exist_ok=True)
+        if self.settings is not None:
+            self.settings.save(self.out)
+        ledger = Ledger(self.out)
+        keys: dict[str, str] = {}
+        missing: dict[Path, PlannedVideo] = {}
+        total = frames = 0
+        for video in self.plan:
+            path = video.record.path.as_posix()
+            keys[path] = self._key(video)
+            if ledger.holds(path, keys[path], self.out / path):
+                total += ledger.entries[path].bytes
+                yield self._record(video)
+            else:
+                missing[self.out / path] = video
+        failures = []
+        # Closing ends the workers when the caller stops early.
+        with closing(run_groups(self._groups(list(missing.values())), self.workers)) as outcomes:
+            for outcome in outcomes:
+                video = missing[outcome.path]
+                path = video.record.path.as_posix()
+                if outcome.error:
+                    failures.append(Failure(video.record.path, outcome.error))
+                    continue
+                ledger.add(path, Entry(keys[path], outcome.bytes, outcome.sha256))
+                total += outcome.bytes
+                frames += video.frames
+                yield self._record(video)
+        self._finish(ledger, failures, len(missing) - len(failures), total, frames)
+
+    def _finish(self, ledger: Ledger, failures: Sequence[Failure], rendered: int, total: int, frames: int) -> None:
+        failed = {failure.path for failure in failures}
+        done = [video for video in self.plan if video.record.path not in failed]
+        records = sorted((self._record(video) for video in done), key=lambda record: record.path.as_posix())
+        write_manifest(self.out, records)
+        if self.settings is not None and self.settings.layout == "avaprintdb":
+            generations = [
+                avaprintdb.Generation(
+                    v.record.driver, clip_file(v.record.driver, v.clip), v.record.target,
+                    f"{v.record.source}/{v.record.target}.png", v.record.split,
                 )
-                plan.append(PlannedVideo(record, clip, face, (seed, 2, len(plan))))
-    return plan
+                for v in done
+            ]  # fmt: skip
+            avaprintdb.write_metadata(self.out, records, generations)
+        if failures:
+            raise RenderError(self.out, failures, len(self.plan))
+        planned = {video.record.path.as_posix() for video in self.plan}
+        earlier = [path for path in ledger.entries if path not in planned and (self.out / path).is_file()]
+        if self.prune:
+            remove_files(self.out, earlier)
+            for torn in self.out.rglob(".*.mp4.part"):
+                torn.unlink(missing_ok=True)
+            ledger.keep(planned)
+        self._result = Result(
+            tuple(records), rendered, len(self.plan) - rendered, total, frames,
+            () if self.prune else tuple(Path(path) for path in sorted(earlier)), len(earlier) if self.prune else 0,
+        )  # fmt: skip
+
+    def _record(self, video: PlannedVideo) -> Record:
+        return replace(video.record, path=self.out / video.record.path)
+
+    def _take(self, video: PlannedVideo) -> Take | None:
+        """The driving footage, where the generator looks at it and the clip has one."""
+        generator = self.generators[video.generator]
+        if video.neutral or not hasattr(generator, "footage"):
+            return None
+        file = generator.footage(video.record.driver, video.record.recording)
+        return None if file is None else Take(file, video.clip.start_seconds)
+
+    def _key(self, video: PlannedVideo) -> str:
+        if id(video.face) not in self._faces:
+            self._faces[id(video.face)] = face_digest(video.face)
+        take = self._take(video)
+        footage = "" if take is None else f"{take.video.name} {take.video.stat().st_size} {take.start_seconds!r}"
+        return content_key(
+            self.generators[video.generator], self._faces[id(video.face)], video.controls(), video.nuisance, self.size,
+            footage,
+        )  # fmt: skip
+
+    def _groups(self, videos: Sequence[PlannedVideo]) -> Iterator[Group]:
+        """Videos of one face and generator together, in parts small enough to keep all workers busy to the end."""
+        together: dict[tuple[str, int], list[PlannedVideo]] = {}
+        for video in videos:
+            together.setdefault((video.generator, id(video.face)), []).append(video)
+        most = min(max(len(videos) // (4 * self.workers), 1), MAX_GROUP)
+        for own in together.values():
+            for start in range(0, len(own), most):
+                part = own[start : start + most]
+                tasks = tuple(
+                    Task(self.out / video.record.path, video.controls(), video.nuisance, self._take(video))
+                    for video in part
+                )
+                yield Group(self.generators[part[0].generator], part[0].face, self.size, tasks)
 
 
-def _lend(rng: np.random.Generator, faces: int, clips: int, lent: int) -> list[list[int]]:
-    """Which `lent` different clips each face gets, all used alike; random, for a rule would tie recording to face."""
-    used = np.zeros(clips)
-    out: list[list[int]] = [[] for _ in range(faces)]
-    for face in rng.permutation(faces):
-        chosen = np.lexsort((rng.random(clips), used))[:lent]
-        used[chosen] += 1
-        out[face] = sorted(chosen.tolist())
-    return out
+def remove_files(root: Path, paths: Sequence[str]) -> None:
+    """Remove files below `root`, and the folders that this leaves empty."""
+    for path in paths:
+        file = (root / path).resolve()
+        if not file.is_relative_to(root.resolve()):
+            continue  # a ledger that was tampered with must not reach outside
+        file.unlink(missing_ok=True)
+        folder = file.parent
+        while folder != root.resolve() and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
 
 
 def render_video(
-    video: PlannedVideo, rig: WarpRig, *, neutral: bool = False, nuisance: Nuisance | None = None
-) -> np.ndarray:
+    video: PlannedVideo,
+    rig: Any,
+    *,
+    generator: Generator[Any] | None = None,
+    neutral: bool = False,
+    nuisance: Nuisance | None = None,
+) -> NDArray[np.uint8]:
     """Frames of one planned video, uint8 (T, S, S, 3) RGB.
 
-    neutral : replace the motion by the neutral (all channels 0), everything else as it is: what remains is appearance.
-    nuisance : in place of the video's own draw.
+    Parameters
+    ----------
+    rig : of the video's face. generator : in place of the built-in one of the video's name.
+    neutral : replace the motion by the neutral. nuisance : in place of the video's own draw.
     """
-    values = video.clip.track.values[video.clip.start : video.clip.start + video.clip.length]
-    controls = torch.from_numpy(np.zeros_like(values) if neutral else values.astype(np.float32))
-    with torch.inference_mode():
-        frames = render([rig], controls[None], [nuisance or video.nuisance], grey=False)[0]
-        return frames.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    video = replace(video, neutral=video.neutral or neutral)
+    with one_thread():
+        return render_frames(
+            generator or load_generator(video.generator), rig, video.controls(), nuisance or video.nuisance
+        )
 
 
 def render_dataset(
@@ -173,39 +248,38 @@ def render_dataset(
     out: str | Path,
     *,
     size: int = 256,
-    fps: float = 25.0,
+    workers: int = 1,
     neutral: bool = False,
     nuisance: Callable[[PlannedVideo], Nuisance] | None = None,
-) -> Iterator[Record]:
-    """Render a plan to H.264 files under `out`, one record at a time (for progress bars); the manifest comes last.
+    generators: Mapping[str, Generator[Any]] | None = None,
+    prune: bool = False,
+) -> Rendering:
+    """Render a plan to H.264 files under `out`.
 
-    A video that is there already is kept, so that an interrupted run goes on: use a fresh folder for other settings.
+    What is there already and made from the same things is kept (see `ledger`), everything else is rendered; bytes do
+    not depend on the number of workers. Scripts that use more than one need `if __name__ == "__main__":`.
 
     Parameters
     ----------
-    plan : from `plan_dataset`. out : root of the NVFAIR tree. size : side in pixels, even. fps : as planned.
-    neutral, nuisance : controls for audits; see `render_video`.
+    plan : from `plan_dataset`. out : root of the tree. size : side in pixels, even. workers : processes.
+    neutral, nuisance : controls for audits: all motion replaced by the neutral; another draw for each video.
+    generators : by name, in place of built-in ones. prune : remove files of earlier settings.
 
-    Yields
+    Returns
+    -------
+    Rendering; iterate over it.
+
+    Raises
     ------
-    Record with the path under `out`.
+    InputError
+        An odd size, no worker, or an unknown generator; RenderError at the end of the iteration.
     """
-    out = Path(out)
-    rigs: dict[str, WarpRig] = {}
-    records = []
-    for video in plan:
-        path = out / video.record.path
-        record = replace(video.record, path=path)
-        if not path.is_file():
-            if video.face.name not in rigs:
-                rigs[video.face.name] = build_rig(video.face, size)
-            draw = nuisance(video) if nuisance is not None else None
-            frames = render_video(video, rigs[video.face.name], neutral=neutral, nuisance=draw)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Written aside and moved: a file under its own name is always a whole one.
-            partial = path.with_name(f".{path.name}.part")
-            write_mp4(partial, frames, fps)
-            partial.replace(path)
-        records.append(record)
-        yield record
-    write_manifest(out, records)
+    videos = [replace(video, neutral=video.neutral or neutral) for video in plan]
+    if nuisance is not None:
+        videos = [replace(video, draw=nuisance(video)) for video in videos]
+    return Rendering(videos, out, size, workers, generators or {}, prune)
+
+
+def make_dataset(settings: Simulation, out: str | Path, *, workers: int = 1, prune: bool = False) -> Rendering:
+    """Plan and render `settings` into `out`; see `render_dataset`. Settings are written beside the videos."""
+    return Rendering(settings.plan(), out, settings.size, workers, settings.load_generators(), prune, settings)

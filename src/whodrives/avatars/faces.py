@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whodrives.avatars.facepoints import LANDMARKS
+from whodrives.avatars.headmesh import HeadMesh
 from whodrives.errors import InputError
 
 INDEX_FILE = "portraits.json"
@@ -52,6 +53,9 @@ class Face:
     image : uint8 (S, S, 3) RGB.
     landmarks : float32 (478, 3) MediaPipe face mesh, x right, y down, z away, in pixels of `image`.
     licence, source : terms and origin of the picture.
+    matte : uint8 (S, S), 255 where the picture shows the person and 0 where it shows the background, or None when that
+        is not known; only faces with a matte can get another background.
+    mesh : the head's own geometry, for CG heads; None for pictures.
 
     Raises
     ------
@@ -64,6 +68,8 @@ class Face:
     landmarks: NDArray[np.float32]
     licence: str = ""
     source: str = ""
+    matte: NDArray[np.uint8] | None = None
+    mesh: HeadMesh | None = None
 
     def __post_init__(self) -> None:
         shape = self.image.shape
@@ -71,6 +77,10 @@ class Face:
             raise InputError(f"face {self.name}: image must be uint8 (S, S, 3), got {self.image.dtype} {shape}")
         if self.landmarks.shape != (LANDMARKS, 3):
             raise InputError(f"face {self.name}: landmarks must be ({LANDMARKS}, 3), got {self.landmarks.shape}")
+        if self.matte is not None and (self.matte.dtype != np.uint8 or self.matte.shape != shape[:2]):
+            raise InputError(
+                f"face {self.name}: matte must be uint8 {shape[:2]}, got {self.matte.dtype} {self.matte.shape}"
+            )
         if not np.isfinite(self.landmarks).all():
             raise InputError(f"face {self.name}: landmarks must be finite; detect them again on this picture")
 
@@ -91,7 +101,8 @@ def load_portraits(folder: str | Path, split: str | None = None) -> list[Face]:
 
     Returns
     -------
-    list of Face; `name` is the file name without its ending.
+    list of Face; `name` is the file name without its ending; `matte` is the picture's alpha, or found where it stands
+    in front of an even green or blue screen, else None.
 
     Raises
     ------
@@ -161,17 +172,51 @@ def _read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _load_one(path: Path, points: Any) -> Face:
-    from PIL import Image
+def open_picture(path: str | Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """A picture file as uint8 RGB (H, W, 3), turned upright as its EXIF says, and its alpha (H, W) or None.
 
+    Grey, palette, CMYK and 16-bit pictures are converted; what alpha hides becomes mid grey.
+
+    Raises
+    ------
+    PortraitImageError
+        The file is missing or cannot be decoded.
+    """
+    from PIL import Image, ImageOps
+
+    path = Path(path)
     if not path.is_file():
-        raise PortraitImageError(path, f"named in {INDEX_FILE} but not found; restore it or remove its entry")
+        raise PortraitImageError(path, "picture not found; restore it or remove its entry")
     try:
         with Image.open(path) as opened:
-            image = np.asarray(opened.convert("RGB"), dtype=np.uint8)
+            upright = ImageOps.exif_transpose(opened)
+            if upright.mode.startswith(("I", "F")):
+                deep = np.asarray(upright, dtype=np.float64)
+                top = 65535.0 if deep.max() > 255 else 255.0
+                upright = Image.fromarray((deep.clip(0, top) * (255.0 / top)).round().astype(np.uint8))
+            alpha = None
+            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+                layered = upright.convert("RGBA")
+                alpha = np.asarray(layered.getchannel("A"), dtype=np.uint8)
+                upright = Image.alpha_composite(Image.new("RGBA", layered.size, (128, 128, 128, 255)), layered)
+            image = np.asarray(upright.convert("RGB"), dtype=np.uint8)
     # Pillow raises SyntaxError and DecompressionBombError on some broken files.
     except Exception as error:
         raise PortraitImageError(path, f"cannot be decoded ({error}); save it again as PNG or JPEG") from error
+    return image, None if alpha is None or alpha.min() == 255 else alpha
+
+
+def find_matte(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8] | None:
+    """Matte of a picture in front of an even screen, None where it has no such background."""
+    try:
+        from whodrives.avatars.matte import chroma_matte
+    except ImportError:
+        return None
+    return chroma_matte(image, landmarks)
+
+
+def _load_one(path: Path, points: Any) -> Face:
+    image, alpha = open_picture(path)
     if image.shape[0] != image.shape[1] or image.shape[0] < 64:
         height, width = image.shape[:2]
         raise PortraitImageError(path, f"is {width} x {height}; crop it to a square of at least 64 pixels")
@@ -186,4 +231,5 @@ def _load_one(path: Path, points: Any) -> Face:
     middle = landmarks[:, :2].mean(axis=0)
     if np.ptp(landmarks[:, :2], axis=0).min() < 16 or not ((middle > 0) & (middle < image.shape[0])).all():
         raise LandmarkError(path, "landmarks do not lie on the picture; they must be in pixels of this very file")
-    return Face(path.stem, image, landmarks, licence="", source=path.parent.name)
+    matte = find_matte(image, landmarks) if alpha is None else alpha
+    return Face(path.stem, image, landmarks, licence="", source=path.parent.name, matte=matte)

@@ -13,10 +13,13 @@ Rng = np.random.Generator
 
 
 class Canvas:
-    """A picture to paint on, with face axes (x, y) for every pixel. Masks are distances in units, positive inside."""
+    """A picture to paint on, with face axes (x, y) for every pixel. Masks are distances in units, positive inside.
 
-    def __init__(self, rgb: Floats, x: Floats, y: Floats, unit: float, rng: Rng) -> None:
-        self.rgb, self.x, self.y, self.unit, self.rng = rgb, x, y, unit, rng
+    `rgb` (H, W, 3) is the picture, `cover` (H, W) how much of it was filled: 0 where the wall still shows, 1 where not.
+    """
+
+    def __init__(self, rgb: Floats, cover: Floats, x: Floats, y: Floats, unit: float, rng: Rng) -> None:
+        self.rgb, self.cover, self.x, self.y, self.unit, self.rng = rgb, cover, x, y, unit, rng
 
     @classmethod
     def blank(cls, side: int, unit: float, middle: Floats, tilt: float, rng: Rng) -> Canvas:
@@ -25,20 +28,21 @@ class Canvas:
         dx, dy = (px - np.float32(middle[0])) / np.float32(unit), (py - np.float32(middle[1])) / np.float32(unit)
         c, s = np.float32(np.cos(tilt)), np.float32(np.sin(tilt))
         rgb = np.zeros((side, side, 3), dtype=np.float32)
-        return cls(rgb, dx * c + dy * s, dy * c - dx * s, unit, rng)
+        return cls(rgb, np.zeros_like(px), dx * c + dy * s, dy * c - dx * s, unit, rng)
 
     def part(self, x: tuple[float, float], y: tuple[float, float]) -> Canvas:
         """The rectangle of pixels around a range of x and y; painting it paints this picture."""
         inside = (self.x > x[0]) & (self.x < x[1]) & (self.y > y[0]) & (self.y < y[1])
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
         box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        return Canvas(self.rgb[box], self.x[box], self.y[box], self.unit, self.rng)
+        return Canvas(self.rgb[box], self.cover[box], self.x[box], self.y[box], self.unit, self.rng)
 
     def fill(self, distance: Floats, colour: Floats, soft: float = 0.0, strength: float = 1.0) -> None:
         """Blend `colour` ((3,) or (H, W, 3)) in where `distance` > 0, anti-aliased or `soft` units wide."""
         width = max(soft, 1.5 / self.unit)
         alpha = (strength * np.clip(distance / width + 0.5, 0, 1))[..., None].astype(np.float32)
         self.rgb += alpha * (np.asarray(colour, dtype=np.float32) - self.rgb)
+        self.cover += alpha[..., 0] * (1.0 - self.cover)
 
     def shade(self, amount: Floats) -> None:
         """Multiply by 1 + amount."""

@@ -20,8 +20,8 @@ def procedural_face(seed: int, size: int = 256) -> Face:
 
     Returns
     -------
-    Face named ``procedural-<seed>``. Every landmark that the rig uses lies where the drawing has it; the other
-    indices of the mesh are spread over the inside of the face oval and mean nothing.
+    Face named ``procedural-<seed>``, with its matte. Every landmark that the rig uses lies where the drawing has it;
+    the other indices of the mesh are spread over the inside of the face oval and mean nothing.
 
     Raises
     ------
@@ -39,7 +39,9 @@ def procedural_face(seed: int, size: int = 256) -> Face:
     canvas = Canvas.blank(2 * size, 2 * unit, 2 * middle, tilt, rng)
     paint_head(canvas, shape, palette)
     picture = canvas.rgb.reshape(size, 2, size, 2, 3).mean(axis=(1, 3))
-    image = np.clip(np.rint(picture * 255), 0, 255).astype(np.uint8)
+    cover = canvas.cover.reshape(size, 2, size, 2).mean(axis=(1, 3))
+    image, matte = (np.clip(np.rint(layer * 255), 0, 255).astype(np.uint8) for layer in (picture, cover))
     turn = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
     landmarks = np.concatenate([points[:, :2] @ turn * unit + middle, points[:, 2:] * unit], axis=1)
-    return Face(f"procedural-{seed}", image, landmarks.astype(np.float32), "Apache-2.0", "drawn by whodrives")
+    points = landmarks.astype(np.float32)
+    return Face(f"procedural-{seed}", image, points, "Apache-2.0", "drawn by whodrives", matte)

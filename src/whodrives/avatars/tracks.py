@@ -16,7 +16,10 @@ AU_CHANNELS = (
 )  # fmt: skip
 GAZE_CHANNELS = ("gaze_x", "gaze_y")
 POSE_CHANNELS = ("pitch", "yaw", "roll", "tx", "ty", "tz")
-CHANNELS = AU_CHANNELS + GAZE_CHANNELS + POSE_CHANNELS
+# What the two sides of a face do differently: half of (driver's left minus driver's right), so that the left side
+# shows AU + lr and the right side AU - lr. Tables of symmetric action units leave these at 0.
+SIDE_CHANNELS = ("AU02_lr", "AU04_lr", "AU10_lr", "AU12_lr", "AU14_lr", "AU45_lr", "jaw_x", "mouth_x")
+CHANNELS = AU_CHANNELS + GAZE_CHANNELS + POSE_CHANNELS + SIDE_CHANNELS
 INDEX = {name: number for number, name in enumerate(CHANNELS)}
 
 
@@ -28,9 +31,14 @@ class MotionTrack:
     ----------
     driver, recording : whose motion, and which source take it comes from.
     fps : frames per second of `values`.
-    values : float32 (N, 25) in the order of `CHANNELS`. Action units 0..5 above the recording's neutral (small
-        negatives after filtering are normal); gaze, pitch, yaw, roll in radians; tx, ty, tz in inter-ocular distances.
-        Camera axes are x right, y down, z away; roll positive is clockwise in the image.
+    values : float32 (N, 33) in the order of `CHANNELS`. Action units 0..5 above the recording's neutral (small
+        negatives after filtering are normal); gaze (eye in head), pitch, yaw, roll in radians; tx, ty, tz in
+        inter-ocular distances, the head's shift beside what turning about the top of the neck does to it.
+        Camera axes are x right, y down, z away; positive pitch brings the nose down, yaw to the left of the image, roll
+        is clockwise, positive gaze to the right and down. ``AU.._lr``: in action-unit
+        intensities, positive where the driver's LEFT side (the right half of the image) does more; ``jaw_x`` and
+        ``mouth_x``: sideways shift of the chin or of the mouth, -1..1 (1 = the widest shift people make), positive
+        towards the driver's left.
     valid : bool (N,), False where the source could not see the face; those values only bridge the gap.
     source, licence : where the motion comes from and under which terms.
 

@@ -60,7 +60,7 @@ def render_videos(folder: Path, on_video: Any = None) -> tuple[list[DemoVideo], 
     """
     import torch
 
-    from whodrives.avatars.builtin import BuiltinDriver
+    from whodrives.avatars.drivers.builtin import BuiltinDriver
     from whodrives.avatars.encode import write_mp4
     from whodrives.avatars.nuisance import sample_nuisance
     from whodrives.avatars.procedural import procedural_face

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from whodrives.data.record import ORIGINAL, Record
@@ -28,28 +28,36 @@ class ManifestError(InputError):
     """A manifest is missing, malformed, or names a file outside its folder."""
 
 
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file aside and move it into place: under its own name it is always a whole one."""
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(rows)
+    partial.replace(path)
+
+
 def write_manifest(root: str | Path, records: Sequence[Record]) -> Path:
-    """Write ``manifest.csv`` into `root`; paths are stored relative to it. Returns its path."""
+    """Write ``manifest.csv`` into `root`, sorted by path; paths are stored relative to it. Returns its path."""
     root = Path(root)
     path = root / NAME
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        for record in records:
-            writer.writerow(
-                (
-                    record.path.relative_to(root).as_posix(),
-                    record.target,
-                    record.driver,
-                    record.generator,
-                    record.source,
-                    record.is_self,
-                    "real" if record.generator == ORIGINAL else "synthetic",
-                    record.licence,
-                    record.recording,
-                    record.split,
-                )
-            )
+    rows = (
+        (
+            record.path.relative_to(root).as_posix(),
+            record.target,
+            record.driver,
+            record.generator,
+            record.source,
+            record.is_self,
+            "real" if record.generator == ORIGINAL else "synthetic",
+            record.licence,
+            record.recording,
+            record.split,
+        )
+        for record in sorted(records, key=lambda record: record.path.as_posix())
+    )
+    write_csv(path, COLUMNS, rows)
     return path
 
 

@@ -26,6 +26,9 @@ class SourceConfig:
     procedural_share : share of clips on procedural faces when there are portraits too.
     fps : frames/s of the rendered clips. clip_length : T, frames a clip.
     validation_others : other faces that each validation driver also drives.
+    generators : name -> weight; in TOML a table, or a list of names of equal weight.
+    source_fps : ``"24-30"``: generators run at a rate drawn per clip, and clips show the nearest frame; empty: at fps.
+    codec : clips go through H.264 and back.
     """
 
     motion: str = ""
@@ -37,6 +40,9 @@ class SourceConfig:
     fps: float = 25.0
     clip_length: int = 64
     validation_others: int = 2
+    generators: dict[str, float] = field(default_factory=lambda: {"warp": 1.0})
+    source_fps: str = ""
+    codec: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,12 +116,24 @@ def _fits(value: Any, default: Any) -> bool:
     return isinstance(value, type(default))
 
 
+def _generators(value: Any) -> dict[str, float]:
+    if isinstance(value, list | tuple):
+        value = dict.fromkeys(value, 1.0)
+    good = isinstance(value, dict) and value and all(isinstance(name, str) for name in value)
+    if not good or any(isinstance(w, bool) or not isinstance(w, int | float) or w < 0 for w in value.values()):
+        raise InputError(f'config: data.generators = {value!r} must be {{ warp = 1.0, ... }} or ["warp", ...]')
+    return {name: float(weight) for name, weight in value.items()}
+
+
 def _section(cls: type[_Section], name: str, values: dict[str, Any]) -> _Section:
     fields = {item.name: item for item in dataclasses.fields(cls)}
     for key, value in values.items():
         if key not in fields:
             near = difflib.get_close_matches(key, list(fields), n=1)
             raise InputError(f"config: unknown key {name}.{key}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        if key == "generators":
+            values = {**values, key: _generators(value)}
+            continue
         default = fields[key].default
         if not _fits(value, default):
             raise InputError(f"config: {name}.{key} = {value!r} must be {type(default).__name__}")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from whodrives.avatars.builtin import BuiltinDriver
+from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.avatars.faces import load_portraits
+from whodrives.avatars.generator import load_generator
+from whodrives.avatars.motion.tables import load_table
 from whodrives.avatars.nuisance import sample_nuisance
+from whodrives.avatars.online import DriverClips, OnlineAvatars
 from whodrives.avatars.procedural import procedural_face
-from whodrives.avatars.tables import load_table
 from whodrives.avatars.tracks import MotionTrack
-from whodrives.avatars.warp import WarpRig, build_rig, render
-from whodrives.data.sampler import spread
 from whodrives.errors import InputError
 from whodrives.training.config import SourceConfig
 
@@ -45,28 +44,6 @@ class LabelledClips:
     is_self: np.ndarray
 
 
-class _Driver:
-    """One person's recordings, ready to cut windows from."""
-
-    def __init__(self, name: str, tracks: Sequence[MotionTrack], fps: float, length: int) -> None:
-        self.name = name
-        self.recordings: list[tuple[str, np.ndarray, np.ndarray]] = []
-        for track in tracks:
-            track = track.resample(fps)
-            starts = track.window_starts(length)
-            if len(starts):
-                self.recordings.append((track.recording, track.values.astype(np.float32), starts))
-
-    def windows(self, rng: np.random.Generator, count: int, length: int) -> list[np.ndarray]:
-        """`count` windows (length, 25), spread over as many different recordings as there are."""
-        out = []
-        for number in spread(rng, len(self.recordings), count):
-            _, values, starts = self.recordings[number]
-            start = int(rng.choice(starts))
-            out.append(values[start : start + length])
-        return out
-
-
 class AvatarSource:
     """Batches of rendered clips: P drivers x K windows, each on a face drawn independently of the driver.
 
@@ -80,63 +57,57 @@ class AvatarSource:
     """
 
     def __init__(self, config: SourceConfig, seed: int, device: torch.device | str = "cpu") -> None:
-        self.config, self.seed, self.device = config, seed, torch.device(device)
         real = _real_drivers(config, "train") if config.motion else []
         built = [_builtin_driver(number, config) for number in range(config.builtin_drivers)]
-        self.drivers = real + built
-        self.pools = [pool for pool in (list(range(len(real))), list(range(len(real), len(self.drivers)))) if pool]
-        if not self.pools:
-            raise InputError("config [data]: no drivers; set motion or builtin_drivers")
         portraits = load_portraits(config.portraits, split="train") if config.portraits else []
-        faces = [procedural_face(number) for number in range(config.procedural_faces)]
-        self.face_pools = [[build_rig(face) for face in pool] for pool in (portraits, faces) if pool]
-        if not self.face_pools:
+        drawn = [procedural_face(number) for number in range(config.procedural_faces)]
+        if not real and not built:
+            raise InputError("config [data]: no drivers; set motion or builtin_drivers")
+        if not portraits and not drawn:
             raise InputError("config [data]: no faces; set portraits or procedural_faces")
+        everybody = range(len(real) + len(built))
+        pools = [(everybody[: len(real)], 1 - config.builtin_share), (everybody[len(real) :], config.builtin_share)]
+        pools = [(pool, share) for pool, share in pools if pool]
+        faces = [(portraits, 1 - config.procedural_share), (drawn, config.procedural_share)]
+        faces = [(pool, share) for pool, share in faces if pool]
+        self.avatars = OnlineAvatars(
+            [*real, *built],
+            [face for pool, _ in faces for face in pool],
+            generators=config.generators,
+            identities=1,
+            samples=1,
+            length=config.clip_length,
+            fps=config.fps,
+            source_fps=config.source_fps or None,
+            seed=seed,
+            device=device,
+            codec=config.codec,
+            face_weights=[(share if len(faces) > 1 else 1.0) / len(pool) for pool, share in faces for _ in pool],
+            pools=[(pool, share if len(pools) > 1 else 1.0) for pool, share in pools],
+        )
+        # Labels of batches are places in `drivers`; drivers of one pool may share a batch.
+        self.drivers: list[DriverClips] = self.avatars.drivers
+        self.pools: list[list[int]] = self.avatars.pools
 
     def batch(self, step: int, identities: int, samples: int) -> Batch:
         """The batch of optimiser step `step`: `identities` drivers x `samples` windows of clip_length frames."""
-        rng = np.random.default_rng([self.seed, step])
-        pool = self.pools[0]
-        if len(self.pools) > 1 and rng.random() < self.config.builtin_share:
-            pool = self.pools[1]
-        if len(pool) < identities:
-            raise InputError(
-                f"config: a batch of {identities} drivers needs as many, but only {len(pool)} have usable tracks"
-            )
-        chosen = rng.choice(pool, identities, replace=False)
-        controls, labels, rigs = [], [], []
-        for number in chosen:
-            for window in self.drivers[number].windows(rng, samples, self.config.clip_length):
-                controls.append(window)
-                labels.append(number)
-                rigs.append(self._face(rng))
-        frames = self._render(rigs, np.stack(controls), rng)
-        return Batch(frames, torch.as_tensor(np.array(labels), device=self.device))
-
-    def _face(self, rng: np.random.Generator) -> WarpRig:
-        pool = self.face_pools[0]
-        if len(self.face_pools) > 1 and rng.random() < self.config.procedural_share:
-            pool = self.face_pools[1]
-        return pool[rng.integers(len(pool))]
-
-    def _render(self, rigs: list[WarpRig], controls: np.ndarray, rng: np.random.Generator) -> Tensor:
-        nuisance = [sample_nuisance(rng) for _ in rigs]
-        with torch.no_grad():
-            return render(rigs, torch.from_numpy(controls).to(self.device), nuisance)
+        made = self.avatars.batch(step, identities, samples)
+        return Batch(made.frames, made.driver)
 
 
-def _real_drivers(config: SourceConfig, split: str) -> list[_Driver]:
+def _real_drivers(config: SourceConfig, split: str) -> list[list[MotionTrack]]:
+    """Tracks of everybody with at least two usable recordings."""
     by_person: dict[str, list[MotionTrack]] = {}
     for track in load_table(config.motion, split=split):
         by_person.setdefault(track.driver, []).append(track)
-    drivers = [_Driver(name, tracks, config.fps, config.clip_length) for name, tracks in sorted(by_person.items())]
-    return [driver for driver in drivers if len(driver.recordings) >= 2]
+    people = [tracks for _, tracks in sorted(by_person.items())]
+    return [tracks for tracks in people if len(DriverClips(tracks, config.fps, config.clip_length)) >= 2]
 
 
-def _builtin_driver(seed: int, config: SourceConfig) -> _Driver:
+def _builtin_driver(seed: int, config: SourceConfig) -> list[MotionTrack]:
     person = BuiltinDriver(seed)
     # The content seed is the script. Each driver has scripts of its own, as different people say different things.
-    tracks = [
+    return [
         person.recording(
             content_seed=seed * BUILTIN_RECORDINGS + number,
             session_seed=number // 2,
@@ -145,7 +116,6 @@ def _builtin_driver(seed: int, config: SourceConfig) -> _Driver:
         )
         for number in range(BUILTIN_RECORDINGS)
     ]
-    return _Driver(f"builtin-{seed}", tracks, config.fps, config.clip_length)
 
 
 def evaluation_clips(
@@ -164,15 +134,17 @@ def evaluation_clips(
     Returns
     -------
     LabelledClips; all recordings of a driver, the same windows on each of its faces, nuisance drawn independently
-    of driver and target. The driver's own face (its self-reenactments) is a fixed random assignment.
+    of driver and target. The driver's own face (its self-reenactments) is a fixed random assignment; generators are
+    drawn by their weights.
     """
     rng = np.random.default_rng([seed, sum(split.encode())])
     others = config.validation_others if others is None else others
     if config.motion:
-        drivers = _real_drivers(config, split)
+        people = _real_drivers(config, split)
     else:
         base = HELD_OUT_SEED + 1000 * sum(split.encode())
-        drivers = [_builtin_driver(base + number, config) for number in range(builtin)]
+        people = [_builtin_driver(base + number, config) for number in range(builtin)]
+    drivers = [DriverClips(tracks, config.fps, config.clip_length) for tracks in people]
     if config.portraits:
         faces = load_portraits(config.portraits, split=split)
     else:
@@ -180,22 +152,27 @@ def evaluation_clips(
     if len(faces) < len(drivers):
         raise InputError(f"{split}: {len(drivers)} drivers need as many faces, found {len(faces)}")
     own = rng.permutation(len(faces))[: len(drivers)]
-    rigs = [build_rig(face) for face in faces]
+    made = [load_generator(name) for name in config.generators]
+    weights = np.array(list(config.generators.values())) / sum(config.generators.values())
+    rigs = [[generator.rig(face) for face in faces] for generator in made]
     frames, driver_names, targets, recordings, is_self = [], [], [], [], []
     for number, driver in enumerate(drivers):
         pool = [face for face in own if face != own[number]]
         shown = [own[number], *rng.choice(pool, min(others, len(pool)), replace=False)]
-        for recording, values, starts in driver.recordings:
+        for track, starts in zip(driver.tracks, driver.starts, strict=True):
             picks = starts[np.linspace(0, len(starts) - 1, windows + 2).astype(int)[1:-1]]
             for face in shown:
                 for start in picks:
-                    controls = torch.from_numpy(values[None, start : start + config.clip_length].copy())
+                    values = track.window(int(start), config.clip_length).values.astype(np.float32)
+                    kind = int(rng.choice(len(made), p=weights)) if len(made) > 1 else 0
+                    nuisance = replace(sample_nuisance(rng), fps=config.fps)
+                    motion = torch.from_numpy(values.copy())[None]
                     with torch.no_grad():
-                        clip = render([rigs[face]], controls, [sample_nuisance(rng)])
+                        clip = made[kind].render([rigs[kind][face]], motion, [nuisance])
                     frames.append((clip[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu())
                     driver_names.append(driver.name)
                     targets.append(faces[face].name)
-                    recordings.append(recording)
+                    recordings.append(track.recording)
                     is_self.append(face == own[number])
     labels = (np.array(column) for column in (driver_names, targets, recordings, is_self))
     return LabelledClips(torch.stack(frames), *labels)

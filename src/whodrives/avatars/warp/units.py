@@ -133,3 +133,6 @@ OPENING: Mapping[str, tuple[float, float, float]] = {"AU25": (0.018, 0.034, 0.25
 
 # Blink: share of the opening between the lids that one unit closes (closed at 2.5; OpenFace blinks peak at 2 to 3).
 LID_CLOSURE = 0.4
+
+# Sideways shift of the chin (jaw_x) and of the mouth (mouth_x) at 1, about 7 and 5 mm.
+JAW_SHIFT, MOUTH_SHIFT = 0.12, 0.08

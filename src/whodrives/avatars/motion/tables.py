@@ -14,6 +14,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from whodrives.avatars.conditioning import AU, DEFAULT, WEAK_POSE, Conditioning, condition
+from whodrives.avatars.motion.errors import (
+    EmptyTableError,
+    MissingColumnsError,
+    SplitError,
+    TableError,
+    UnreadableTableError,
+    WrongUnitsError,
+)
+from whodrives.avatars.motion.raw import UNCONDITIONED
 from whodrives.avatars.tracks import AU_CHANNELS, CHANNELS, INDEX, MotionTrack
 from whodrives.errors import InputError
 
@@ -27,36 +36,20 @@ COLUMN_OF = {name: f"{name}_r" for name in AU_CHANNELS} | {
     "ty": "pose_Ty",
     "tz": "pose_Tz",
 }
+__all__ = [
+    "COLUMN_OF",
+    "EmptyTableError",
+    "MissingColumnsError",
+    "SplitError",
+    "TableError",
+    "UnreadableTableError",
+    "WrongUnitsError",
+    "load_table",
+    "read_split",
+]
+
 KEYS = ("driver", "clip", "frame", "time_s", "confidence")
 SPLITS = ("train", "val", "test")
-
-
-class TableError(InputError):
-    """A motion table cannot be used; `path` is the file."""
-
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(f"{path}: {problem}")
-        self.path = path
-
-
-class UnreadableTableError(TableError):
-    """Missing file, or not a readable Parquet file."""
-
-
-class MissingColumnsError(TableError):
-    """A column is missing or does not hold what it should."""
-
-
-class EmptyTableError(TableError):
-    """No frame, or none that can be used."""
-
-
-class WrongUnitsError(TableError):
-    """Values are not in the documented units (degrees, percent, millimetres)."""
-
-
-class SplitError(TableError):
-    """The split file is missing or does not fit the table."""
 
 
 def load_table(
@@ -100,9 +93,7 @@ def load_table(
     for name, column in COLUMN_OF.items():
         if column in table.column_names:
             values[:, INDEX[name]] = table[column].to_numpy()
-    steps = conditioning or Conditioning(
-        expression_cutoff_hz=None, pose_cutoff_hz=None, remove_neutral=False, true_head_pose=True
-    )
+    steps = conditioning or UNCONDITIONED
     _check_units(path, values[confidence >= steps.min_confidence], conditioning)
     bounds = [0, *(np.flatnonzero((driver[1:] != driver[:-1]) | (clip[1:] != clip[:-1])) + 1).tolist(), len(table)]
     tracks, left_out = [], 0

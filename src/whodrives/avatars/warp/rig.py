@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from whodrives.avatars import facepoints as fp
-from whodrives.avatars.facefields import FaceFrame, expression_basis, pose_maps
 from whodrives.avatars.faces import Face
+from whodrives.avatars.warp.edges import lid_patch, lip_patch, lip_shift
+from whodrives.avatars.warp.fields import expression_basis, pose_maps
+from whodrives.avatars.warp.frame import FaceFrame
 from whodrives.errors import InputError
 from whodrives.video.resize import area_weights
 
@@ -28,22 +30,33 @@ class WarpRig:
     ----------
     name : target identity. size : S.
     stills : float32 (2, 3, S, S) RGB in 0..1: the face, and the same with both eyes closed by skin.
-    basis : float32 (25, 6 * G * G): change of [dx, dy, upper-lip edge, lower-lip edge, lid edge, eye window] for each
-        unit of each channel. dx, dy are where to LOOK (source minus place), in -1..1 image axes; edges are signed
-        distances in edge widths.
-    base : float32 (6 * G * G): the same at rest.
-    pose : float32 (2, 4, G, G): see `facefields.pose_maps`; multiplied with `warp.head_motion`.
+    matte : float32 (S, S), 1 where the picture shows the person and 0 where the background; None = not known.
+    basis : float32 (33, 2 * G * G): change of [dx, dy] for one unit of each channel: where to LOOK (source minus
+        place), in -1..1 image axes.
+    pose : float32 (2, 4, G, G): see `fields.pose_maps`; multiplied with `renderer.head_motion`.
     unit : float32 (): inter-ocular distance in -1..1 axes.
+    lids, lips : float32 (35 or 33, 2 * H * W): the basis of `edges.lid_patch` and `edges.lip_patch`.
+    lids_rest, lips_rest : float32 (2 * H * W): the same at rest.
+    to_patch : float32 (2, 2, 3): from (x, y, 1) in -1..1 image axes to -1..1 axes of the lids' and the lips' patch.
+    bounds : float32 (2, 2, 2): [lowest, highest] corners of both patches in image axes, lips with their sideways way.
+    lip_shift : float32 (33,): how far one unit of each channel takes the mouth's opening aside, in patch axes.
     mouth : float32 (2, 3): colours of the mouth's inside and of the teeth, RGB 0..1.
     """
 
     name: str
     size: int
     stills: Tensor
+    matte: Tensor | None
     basis: Tensor
-    base: Tensor
     pose: Tensor
     unit: Tensor
+    lids: Tensor
+    lids_rest: Tensor
+    lips: Tensor
+    lips_rest: Tensor
+    to_patch: Tensor
+    bounds: Tensor
+    lip_shift: Tensor
     mouth: Tensor
 
     @property
@@ -85,18 +98,33 @@ def build_rig(face: Face, size: int = 128, device: torch.device | str = "cpu") -
     picture = torch.from_numpy(face.image.astype(np.float32) / 255.0).permute(2, 0, 1)
     closed = _close_eyes(picture, face.landmarks[:, :2].astype(np.float64))
     stills = _resize(torch.stack([picture, closed]), size)
-    basis, base = expression_basis(frame)
+    lids, lips = lid_patch(frame), lip_patch(frame)
+    shift = lip_shift(frame)
+    bounds = np.stack([lids.bounds, lips.bounds])
+    # As far as jaw and mouth go together at their widest.
+    bounds[1, :, 0] += np.array([-1.0, 1.0]) * np.abs(shift).sum() * frame.unit
     rig = WarpRig(
         name=face.name,
         size=size,
         stills=stills.contiguous(),
-        basis=torch.from_numpy(basis.astype(np.float32)).reshape(len(basis), -1),
-        base=torch.from_numpy(base.astype(np.float32)).reshape(-1),
-        pose=torch.from_numpy(pose_maps(frame).astype(np.float32)),
+        matte=None if face.matte is None else _resize(_tensor(face.matte / 255.0)[None, None], size)[0, 0].contiguous(),
+        basis=_tensor(expression_basis(frame)).flatten(1),
+        pose=_tensor(pose_maps(frame)),
         unit=torch.tensor(frame.unit, dtype=torch.float32),
+        lids=_tensor(lids.basis).flatten(1),
+        lids_rest=_tensor(lids.rest).flatten(),
+        lips=_tensor(lips.basis).flatten(1),
+        lips_rest=_tensor(lips.rest).flatten(),
+        to_patch=_tensor(np.stack([lids.to_patch, lips.to_patch])),
+        bounds=_tensor(bounds),
+        lip_shift=_tensor(shift * frame.unit * np.hypot(*lips.to_patch[0, :2])),
         mouth=_mouth_colours(picture, face.landmarks[:, :2]),
     )
     return rig.to(device)
+
+
+def _tensor(values: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def _resize(pictures: Tensor, size: int) -> Tensor:

@@ -1,0 +1,169 @@
+"""One face prepared for the `mesh` generator: everything that does not depend on the motion (ours)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whodrives.avatars import facepoints as fp
+from whodrives.avatars.faces import Face
+from whodrives.avatars.mesh.camera import Framing
+from whodrives.avatars.mesh.edges import find_edges
+from whodrives.avatars.mesh.lighting import vertex_normals
+from whodrives.avatars.mesh.paint import resize
+from whodrives.avatars.mesh.photo import photo_head
+from whodrives.avatars.mesh.scene import Surface
+from whodrives.avatars.mesh.still import build_surface
+from whodrives.errors import InputError
+
+# Pictures are drawn this many times larger and averaged down.
+FINER = 2
+# Framings that differ less than this (inter-ocular distances, or share of their size) from that of `draw_still` are it.
+SAME_FRAMING = 0.05
+MIN_SIZE = 32
+
+
+@dataclass(frozen=True)
+class MeshRig:
+    """One face for frames of `size` pixels. V vertices, F triangles; pictures are drawn FINER times larger.
+
+    Parameters
+    ----------
+    name, size : target identity and side of the frames. framing : of the finer picture.
+    surface : triangles, outlines and texture places. vertices (V, 3). basis (33, 3 V) displacements. normals (V, 3)
+        at rest, zero where light does not change. eyes (2, 4). eye_of (V,) int64 0, 1 or -1. pivot (3,). follow (V,).
+    texture : (3, H, W) in 0..1. photo : True when light is baked into it.
+    still : rows and columns of the texture that hold the still and may get another background, (0, 0) for none.
+    matte : (rows, columns) in 0..1 over those, or None.
+    finer : side of the texture in pixels that stand for one side of the picture; what blur is measured by.
+    """
+
+    name: str
+    size: int
+    framing: Framing
+    surface: Surface
+    vertices: Tensor
+    basis: Tensor
+    normals: Tensor
+    eyes: Tensor
+    eye_of: Tensor
+    pivot: Tensor
+    follow: Tensor
+    texture: Tensor
+    photo: bool
+    still: tuple[int, int]
+    matte: Tensor | None
+    finer: float
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors live."""
+        return self.vertices.device
+
+    def to(self, device: torch.device | str) -> MeshRig:
+        """The same rig on another device (itself when already there)."""
+        device = torch.device(device)
+        if device == self.device:
+            return self
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in moved.items() if isinstance(v, Tensor | Surface)})
+
+
+def build_rig(face: Face, size: int = 128, device: torch.device | str = "cpu") -> MeshRig:
+    """Prepare one face: its own mesh where it has one, else a head made from its picture.
+
+    Parameters
+    ----------
+    face : with or without `mesh`. size : side of the frames, 32 or more.
+
+    Raises
+    ------
+    InputError
+        The size is under 32, or the landmarks do not span a face; the message names it.
+    """
+    if size < MIN_SIZE:
+        raise InputError(f"mesh rig of {face.name}: size must be at least {MIN_SIZE}, got {size}")
+    left, right = (face.landmarks[list(c), :2].mean(axis=0) for c in (fp.EYE_LEFT_CORNERS, fp.EYE_RIGHT_CORNERS))
+    if np.linalg.norm(right - left) < 0.03 * face.size:
+        raise InputError(f"mesh rig of {face.name}: the eyes lie less than 3% of the picture apart; crop it closer")
+    rig = _of_photo(face, size) if face.mesh is None else _of_mesh(face, size)
+    return rig.to(device)
+
+
+def _of_photo(face: Face, size: int) -> MeshRig:
+    side = FINER * size
+    head = photo_head(face, side)
+    mesh, atlas = head.mesh, head.atlas
+    triangles = torch.from_numpy(mesh.triangles.astype(np.int64))
+    edges = find_edges(mesh.triangles.astype(np.int64), np.arange(len(mesh.vertices)))
+    weight = torch.from_numpy(head.distances)[:, None]
+    uv = torch.from_numpy(mesh.uv) * 2 - 1
+    surface = Surface(
+        triangles, torch.zeros(len(triangles), dtype=torch.bool), edges, torch.cat([uv * weight, weight], dim=1)
+    )
+    vertices = torch.from_numpy(mesh.vertices)
+    normals = vertex_normals(vertices, triangles)
+    normals[head.skin :] = 0.0
+    matte = None
+    if face.matte is not None:
+        border = atlas.border
+        matte = torch.nn.functional.pad(resize(face.matte, side)[None], (border,) * 4, mode="replicate")[0, 0]
+    return MeshRig(
+        name=face.name, size=size, framing=head.framing.scaled(side), surface=surface, vertices=vertices,
+        basis=torch.from_numpy(mesh.basis).flatten(1), normals=normals, eyes=torch.from_numpy(mesh.eyes),
+        eye_of=torch.from_numpy(mesh.eye_of.astype(np.int64)), pivot=torch.from_numpy(mesh.pivot),
+        follow=torch.from_numpy(mesh.follow), texture=torch.from_numpy(atlas.picture), photo=True,
+        still=(atlas.block[0], atlas.block[1]), matte=matte, finer=float(side),
+    )  # fmt: skip
+
+
+def _of_mesh(face: Face, size: int) -> MeshRig:
+    mesh = face.mesh
+    assert mesh is not None
+    surface, normals = build_surface(mesh)
+    framing = _framing(face).scaled(FINER * size)
+    texture = torch.from_numpy(mesh.texture).permute(2, 0, 1).float() / 255
+    shrink = _texels_per_pixel(mesh.vertices, mesh.uv, surface.triangles.numpy(), mesh.texture.shape, framing)
+    if shrink > 1.3:
+        # One texel a pixel: finer detail would flicker as the head moves.
+        height, width = (max(16, round(n / shrink)) for n in texture.shape[1:])
+        texture = torch.nn.functional.interpolate(texture[None], (height, width), mode="bilinear", antialias=True)[0]
+    else:
+        shrink = 1.0
+    return MeshRig(
+        name=face.name, size=size, framing=framing, surface=surface, vertices=torch.from_numpy(mesh.vertices),
+        basis=torch.from_numpy(mesh.basis).flatten(1), normals=normals, eyes=torch.from_numpy(mesh.eyes),
+        eye_of=torch.from_numpy(mesh.eye_of.astype(np.int64)), pivot=torch.from_numpy(mesh.pivot),
+        follow=torch.from_numpy(mesh.follow), texture=texture.contiguous(), photo=False, still=(0, 0), matte=None,
+        finer=float(FINER * size),
+    )  # fmt: skip
+
+
+def _framing(face: Face) -> Framing:
+    """Where the eyes of a CG head stand in its still."""
+    left, right = (face.landmarks[list(c), :2].mean(axis=0) for c in (fp.EYE_LEFT_CORNERS, fp.EYE_RIGHT_CORNERS))
+    middle = (left + right) / 2
+    unit = float(np.linalg.norm(right - left))
+    usual = Framing.default(face.size)
+    # The corners do not lie exactly about the middles of the eyeballs: stills of `draw_still` are known without them.
+    near = np.hypot(middle[0] - usual.x, middle[1] - usual.y) < SAME_FRAMING * usual.unit
+    if near and abs(unit / usual.unit - 1) < SAME_FRAMING:
+        return usual
+    return Framing(float(middle[0]), float(middle[1]), unit, face.size)
+
+
+def _texels_per_pixel(
+    vertices: np.ndarray, uv: np.ndarray, triangles: np.ndarray, shape: tuple[int, ...], framing: Framing
+) -> float:
+    """Median over the front of the head, by the length of edges."""
+    a, b = triangles[:, 0], triangles[:, 1]
+    front = (vertices[a, 2] < 0.5) & (np.abs(vertices[a, 0]) < 1.0)
+    if not front.any():
+        return 1.0
+    texels = np.linalg.norm((uv[a] - uv[b])[front] * [shape[1], shape[0]], axis=1)
+    pixels = np.linalg.norm((vertices[a] - vertices[b])[front], axis=1) * framing.unit
+    good = pixels > 1e-6
+    return float(np.median(texels[good] / pixels[good])) if good.any() else 1.0

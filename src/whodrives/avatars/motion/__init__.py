@@ -1,0 +1,1 @@
+"""Motion tracks from files: one reader a format."""

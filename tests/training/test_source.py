@@ -1,0 +1,60 @@
+"""Training clips: thin over OnlineAvatars, generators by weight."""
+
+import pytest
+import torch
+
+from whodrives.errors import InputError
+from whodrives.training import source
+from whodrives.training.config import SourceConfig, TrainConfig, config_from_dict
+from whodrives.training.source import AvatarSource, evaluation_clips
+
+SMALL = {"builtin_drivers": 3, "procedural_faces": 2, "clip_length": 4}
+
+
+@pytest.fixture(autouse=True)
+def _short_recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built-in people perform for seconds, not for half a minute."""
+    monkeypatch.setattr(source, "BUILTIN_SECONDS", 2.0)
+
+
+def test_batches_are_functions_of_seed_and_step() -> None:
+    first, second = (AvatarSource(SourceConfig(**SMALL), seed=5) for _ in range(2))
+    first.batch(0, 2, 2)
+    a, b = first.batch(9, 2, 3), second.batch(9, 2, 3)
+    assert torch.equal(a.frames, b.frames)
+    assert torch.equal(a.driver, b.driver)
+    assert a.frames.shape == (6, 4, 1, 128, 128)
+    assert a.driver.tolist() == sorted(a.driver.tolist(), key=a.driver.tolist().index)
+    assert not torch.equal(AvatarSource(SourceConfig(**SMALL), seed=6).batch(9, 2, 3).frames, a.frames)
+    with pytest.raises(InputError, match="only 3 have usable tracks"):
+        first.batch(0, 4, 1)
+
+
+def test_generators_of_a_config_are_names_or_weights() -> None:
+    assert TrainConfig().data.generators == {"warp": 1.0}
+    mixed = config_from_dict({"data": {"generators": {"warp": 3, "keypoint": 1.0}}}).data
+    assert mixed.generators == {"warp": 3.0, "keypoint": 1.0}
+    assert config_from_dict({"data": {"generators": ["warp", "mesh"]}}).data.generators == {"warp": 1.0, "mesh": 1.0}
+    for wrong in ([], {}, "warp", {"warp": "x"}, {"warp": -1}, [1]):
+        with pytest.raises(InputError, match=r"data\.generators"):
+            config_from_dict({"data": {"generators": wrong}})
+
+
+def test_training_and_validation_use_the_generators_of_the_config() -> None:
+    config = SourceConfig(**SMALL, generators={"warp": 1.0, "keypoint": 1.0}, source_fps="24-30", codec=True)
+    made = AvatarSource(config, seed=1)
+    kinds = torch.cat([made.avatars.batch(step, 2, 2).generator for step in range(4)])
+    assert set(kinds.tolist()) == {0, 1}
+    clips = evaluation_clips(config, "val", others=1, builtin=2)
+    alone = evaluation_clips(SourceConfig(**SMALL), "val", others=1, builtin=2)
+    assert clips.frames.shape == alone.frames.shape
+    assert (clips.target == alone.target)[clips.is_self & alone.is_self].all()
+    with pytest.raises(InputError, match="unknown generator"):
+        AvatarSource(SourceConfig(**SMALL, generators={"wrap": 1.0}), seed=1)
+
+
+def test_nobody_and_nothing_to_show() -> None:
+    with pytest.raises(InputError, match="no drivers"):
+        AvatarSource(SourceConfig(builtin_drivers=0, procedural_faces=1), seed=0)
+    with pytest.raises(InputError, match="no faces"):
+        AvatarSource(SourceConfig(builtin_drivers=1, procedural_faces=0), seed=0)
