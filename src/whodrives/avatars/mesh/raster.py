@@ -17,8 +17,6 @@ from torch import Tensor
 ID_BITS = 24
 # Triangles thinner than this (twice the area in square pixels) are not drawn: their planes would be noise.
 THIN = 1e-5
-# Values of one row of a plane table before the attributes: the place of the first corner.
-ORIGIN = 2
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class _Rows:
         w0, w1, w2 = w.unbind(1)
         slope_x = ((w1 - w0) * (y2 - y0) - (w2 - w0) * (y1 - y0)) / area
         slope_y = ((x1 - x0) * (w2 - w0) - (x2 - x0) * (w1 - w0)) / area
-        at = torch.stack([x0, y0, w0, slope_x, slope_y], dim=-1)
+        at = (x0, y0, w0, slope_x, slope_y)
         # Corners from top to bottom. Of two at one height the left comes first, so that neighbours agree.
         for upper, lower in ((0, 1), (1, 2), (0, 1)):
             ys, xs = [y0, y1, y2], [x0, x1, x2]
@@ -99,57 +97,63 @@ class _Rows:
         long, above, below = (x2 - x0) / (y2 - y0), (x1 - x0) / (y1 - y0), (x2 - x1) / (y2 - y1)
         top, bottom = y0.ceil().clamp(0, size), y2.ceil().clamp(0, size)
         height = ((bottom - top) * drawn).long().flatten()
-        table = torch.stack([x0, y0, x1, y1, long, above, below, top], dim=-1)
-        table = torch.cat([table, at], dim=-1).view(t * f, -1)
+        rows = [v.flatten() for v in (x0, y0, x1, y1, long, above, below, top, *at)]
         which = torch.repeat_interleave(height)
-        step = torch.arange(len(which), device=x.device) - (height.cumsum(0) - height)[which]
-        x0, y0, x1, y1, long, above, below, top, ox, oy, ow, slope_x, slope_y = table[which].unbind(-1)
-        row = top + step
+        x0, y0, x1, y1, long, above, below, top, ox, oy, ow, slope_x, slope_y = (v.index_select(0, which) for v in rows)
+        step = _steps(height, which)
+        row = top.add_(step)
         a = torch.addcmul(x0, row - y0, long)
         # Rows above the middle corner are bounded by the edge from the top, the others by the edge to the bottom.
         b = torch.where(row < y1, torch.addcmul(x0, row - y0, above), torch.addcmul(x1, row - y1, below))
-        left, right = torch.minimum(a, b).ceil().clamp(0, size), torch.maximum(a, b).ceil().clamp(0, size)
+        left, right = torch.minimum(a, b).ceil_().clamp_(0, size), torch.maximum(a, b).ceil_().clamp_(0, size)
         count = (right - left).long()
         frame = torch.div(which, f, rounding_mode="floor")
         first = (frame * size + row.long()) * size + left.long()
-        start = ow + slope_x * (left - ox) + slope_y * (row - oy)
+        start = torch.addcmul(torch.addcmul(ow, slope_x, left - ox), slope_y, row - oy)
         return cls(first, count, start, slope_x, which - frame * f)
 
     def paint(self, keys: Tensor, t: int, f: int) -> None:
         """Keep the nearest of all pixels of the rows in `keys`: depth in the high bits, number in the low ones."""
         which = torch.repeat_interleave(self.count)
-        step = torch.arange(len(which), device=keys.device) - (self.count.cumsum(0) - self.count)[which]
-        depth = torch.addcmul(self.start[which], self.slope[which], step.float()).clamp_(min=1e-6)
+        step = _steps(self.count, which)
+        start, slope = self.start.index_select(0, which), self.slope.index_select(0, which)
+        depth = start.addcmul_(slope, step.float()).clamp_(min=1e-6)
         # The bits of positive floats are ordered like the floats.
-        key = depth.view(torch.int32).long().bitwise_left_shift_(ID_BITS).bitwise_or_(self.owner[which])
-        keys.scatter_reduce_(0, self.first[which].add_(step), key, "amax")
+        key = depth.view(torch.int32).long().bitwise_left_shift_(ID_BITS)
+        key.bitwise_or_(self.owner.index_select(0, which))
+        keys.scatter_reduce_(0, step.add_(self.first.index_select(0, which)), key, "amax")
+
+
+def _steps(count: Tensor, which: Tensor) -> Tensor:
+    """0, 1, 2 ... within each group, for groups of `count` that were spread out as `which`."""
+    return torch.arange(len(which), device=which.device).sub_((count.cumsum(0) - count).index_select(0, which))
 
 
 def planes(places: Tensor, values: Tensor, triangles: Tensor, area: Tensor) -> Tensor:
-    """How values run over each triangle in the picture: float32 (T * F + 1, 2 + 3 A) with rows [x0, y0, value at that
-    corner (A), slope along x (A), slope along y (A)]; the last row is zero, for pixels where nothing is.
+    """How values run over each triangle in the picture: float32 (3 A, T * F + 1), rows of A values at the origin of the
+    picture, A slopes along x and A along y; the last column is zero, for pixels where nothing is.
 
     Parameters
     ----------
-    places : (T, V, 2). values : (T, V, A). triangles : (F, 3). area : (T, F) of `Visible`.
+    places : (T, V, 2). values : (A, T, V). triangles : (F, 3). area : (T, F) of `Visible`.
     """
-    t, f = area.shape
-    both = torch.cat([places, values], dim=-1)
-    p0, p1, p2 = (both.index_select(1, triangles[:, k]) for k in range(3))
-    a, b = p1 - p0, p2 - p0
-    ax, ay, bx, by = a[..., :1], a[..., 1:2], b[..., :1], b[..., 1:2]
-    scale = torch.where(area.abs() > THIN, 1.0 / area, 0.0)[..., None]
-    along_x = (a[..., 2:] * by - b[..., 2:] * ay) * scale
-    along_y = (b[..., 2:] * ax - a[..., 2:] * bx) * scale
-    table = torch.cat([p0, along_x, along_y], dim=-1).view(t * f, -1)
-    return torch.cat([table, table.new_zeros(1, table.shape[1])])
+    count, (t, f) = len(values), area.shape
+    both = torch.cat([places.permute(2, 0, 1), values])
+    p0, p1, p2 = (both.index_select(2, triangles[:, k]) for k in range(3))
+    a, b = p1.sub_(p0), p2.sub_(p0)
+    scale = torch.where(area.abs() > THIN, 1.0 / area, 0.0)
+    table = values.new_zeros(3, count, t * f + 1)
+    base, along_x, along_y = (part[:, :-1].unflatten(1, (t, f)) for part in table)
+    torch.mul(a[2:] * b[1] - b[2:] * a[1], scale, out=along_x)
+    torch.mul(b[2:] * a[0] - a[2:] * b[0], scale, out=along_y)
+    torch.sub(p0[2:] - along_x * p0[0], along_y * p0[1], out=base)
+    return table.view(3 * count, -1)
 
 
-def interpolate(table: Tensor, triangle: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Values (A, K) of triangles (K,) of a plane table at pixel places x, y (K,)."""
-    rows = table.index_select(0, triangle)
-    count = (rows.shape[1] - ORIGIN) // 3
-    rows = rows.T
-    dx, dy = x - rows[0], y - rows[1]
-    base, along_x, along_y = rows[ORIGIN:].split(count)
-    return torch.addcmul(torch.addcmul(base, along_x, dx), along_y, dy)
+def interpolate(table: Tensor, triangle: Tensor, x: Tensor, y: Tensor) -> list[Tensor]:
+    """The A values, each (K,), of triangles (K,) of a plane table at pixel places x, y (K,)."""
+    base, along_x, along_y = table.unflatten(0, (3, -1))
+    return [
+        b.index_select(0, triangle).addcmul_(u.index_select(0, triangle), x).addcmul_(v.index_select(0, triangle), y)
+        for b, u, v in zip(base, along_x, along_y, strict=True)
+    ]

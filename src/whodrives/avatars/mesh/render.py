@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 from whodrives.avatars.faces import Face
@@ -156,7 +157,7 @@ class _Video:
         points = move_vertices(rig, controls)
         places, inverse = project(points, rig.framing, self.crop)
         pictures, _ = draw(rig.surface, places, inverse, self._shade(controls), self.texture, self.background)
-        torch.mean(pictures.unflatten(-1, (rig.size, FINER)).unflatten(-3, (rig.size, FINER)), dim=(-3, -1), out=out)
+        out.copy_(F.avg_pool2d(pictures, FINER))
         self.noise.add_(out)
         out.clamp_(0.0, 1.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -44,12 +45,11 @@ def draw(
     """
     t, f, size, c = len(places), len(surface.triangles), background.shape[-1], len(background)
     seen = rasterise(places, inverse, surface.triangles, size, surface.both_sides)
-    weights = surface.texture_places * inverse[..., None]
-    table = planes(places, torch.cat([weights, shade[..., None]], dim=-1), surface.triangles, seen.area)
+    weights = surface.texture_places.T[:, None] * inverse
+    table = planes(places, torch.cat([weights, shade[None]]), surface.triangles, seen.area)
     drawn = (seen.area.abs() > THIN) & ((seen.area < 0) | surface.both_sides)
     blends = find_blends(places, inverse, surface.edges, seen, drawn)
-    here = torch.arange(size, device=places.device, dtype=torch.float32)
-    x, y = here.repeat(t * size), here.repeat_interleave(size).repeat(t)
+    x, y = _pixels(t, size, places.device)
     triangle = seen.triangle.view(-1)
     colours = _shade(table, triangle, x, y, texture)  # (C, T * S * S)
     none = triangle == t * f
@@ -58,19 +58,27 @@ def draw(
         colours = torch.where(none, background.reshape(c, 1, -1).expand(c, t, -1).reshape(c, -1), colours)
     cover = (~none).float()
     pixel = blends.pixel
-    other = _shade(table, blends.triangle, x[pixel], y[pixel], texture)
+    other = _shade(table, blends.triangle, x.index_select(0, pixel), y.index_select(0, pixel), texture)
     if any_none:
         empty = blends.triangle == t * f
         other = torch.where(empty, background.reshape(c, -1)[:, pixel % (size * size)], other)
-        cover = cover.index_add(0, pixel, blends.weight * ((~empty).float() - cover[pixel]))
-    colours = colours.index_add(1, pixel, blends.weight * (other - colours[:, pixel]))
+        cover.index_add_(0, pixel, blends.weight * ((~empty).float() - cover[pixel]))
+    colours.index_add_(1, pixel, blends.weight * (other - colours.index_select(1, pixel)))
     return colours.view(c, t, size, size).transpose(0, 1), cover.view(t, size, size)
 
 
 def _shade(table: Tensor, triangle: Tensor, x: Tensor, y: Tensor, texture: Tensor) -> Tensor:
     """Colours (C, K) of triangles (K,) at pixel places (K,)."""
     u, v, w, light = interpolate(table, triangle, x, y)
-    w = torch.where(w == 0, 1.0, w)
-    grid = torch.stack([u / w, v / w], dim=-1).view(1, 1, -1, 2)
+    # Pixels where nothing is have w = 0; their colour is replaced.
+    inverse = w.reciprocal_().nan_to_num_(0.0, 0.0, 0.0)
+    grid = torch.stack([u.mul_(inverse), v.mul_(inverse)], dim=-1).view(1, 1, -1, 2)
     found = F.grid_sample(texture[None], grid, padding_mode="border", align_corners=False)
-    return found.view(len(texture), -1) * light
+    return found.view(len(texture), -1).mul_(light)
+
+
+@lru_cache(maxsize=8)
+def _pixels(t: int, size: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """x and y (T * S * S,) of all pixels of T frames."""
+    here = torch.arange(size, device=device, dtype=torch.float32)
+    return here.repeat(t * size), here.repeat_interleave(size).repeat(t)
