@@ -22,6 +22,7 @@ from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.avatars.faces import Face, load_portraits
 from whodrives.avatars.generator import GENERATORS, load_generator
 from whodrives.avatars.procedural import procedural_face
+from whodrives.errors import InputError
 
 FPS, SECONDS, COLUMNS = 25.0, 2.0, 8
 
@@ -35,7 +36,7 @@ def three_faces(seed: int, portraits: str | None) -> list[Face]:
         from whodrives.avatars.cgheads import cg_head
 
         return [*drawn, cg_head(seed)]
-    except (ImportError, ValueError) as error:
+    except InputError as error:
         print(f"no CG head ({error}); a third procedural face instead")
         return [*drawn, procedural_face(seed + 2)]
 

@@ -1,6 +1,6 @@
 """Real to avatar (the KYC case): enrol real clips of a person, probe avatars driven by OTHER clips of that person.
 
-    python benchmarks/real_to_avatar.py ../shared/video/grid_s1 ../shared/video/grid_other ../shared/video/liveportrait \
+    python benchmarks/real_to_avatar.py VIDEO/grid_s1 VIDEO/grid_other VIDEO/liveportrait \
         [--portraits FOLDER] [--generators warp,mesh,keypoint] [--faces 3] [--json]
 
 The first folder is one speaker's: the first half of its clips (by name) is enrolled as they are; the other half is
@@ -8,7 +8,8 @@ read by FaceMesh (extra `landmarks`) into tracks, rendered through every generat
 256, 25 fps, nuisance of its own for each video) and probed as genuine. The clips of the other folders drive the
 impostors, on the same faces. Beside the bundled weights' scores stand
 
-- `avatar to avatar`: the enrolled half is rendered too, on a face of its own: how much the step from real to avatar costs;
+- `avatar to avatar`: the enrolled half is rendered too, on a face of its own: what the step from real to avatar
+  costs;
 - `neutral`: the same probes with all motion replaced by the neutral: what appearance alone gives;
 - `untrained`: the same network with random weights.
 

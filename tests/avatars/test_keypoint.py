@@ -1,8 +1,6 @@
 """The key point renderer: rest, lids, mouth, bottleneck, smoothness, batching, and what it refuses."""
 
 import dataclasses
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -262,12 +260,10 @@ def test_background_is_asked_for_only_with_seed_and_matte(face, monkeypatch: pyt
         asked.append((tuple(pictures.shape), tuple(matte.shape), float(matte.max()), seed))
         return pictures * matte
 
-    stub = types.ModuleType("whodrives.avatars.background")
-    stub.with_background = with_background  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, stub.__name__, stub)
+    monkeypatch.setattr(renderer, "with_background", with_background)
     matte = np.zeros(face.image.shape[:2], dtype=np.uint8)
     matte[64:] = 255
-    plain, cut = build_rig(face, 64), build_rig(dataclasses.replace(face, matte=matte), 64)
+    plain, cut = (build_rig(dataclasses.replace(face, matte=one), 64) for one in (None, matte))
     nuisance = [Nuisance(background=4), Nuisance(background=4), Nuisance()]
     frames = render([plain, cut, cut], torch.zeros(3, 1, 33), nuisance)
     assert asked == [((2, 3, 64, 64), (64, 64), 1.0, 4)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from whodrives.avatars.facepoints import LANDMARKS
 from whodrives.avatars.headmesh import HeadMesh
+from whodrives.avatars.matte import chroma_matte
 from whodrives.errors import InputError
 
 INDEX_FILE = "portraits.json"
@@ -208,10 +209,6 @@ def open_picture(path: str | Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
 
 def find_matte(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8] | None:
     """Matte of a picture in front of an even screen, None where it has no such background."""
-    try:
-        from whodrives.avatars.matte import chroma_matte
-    except ImportError:
-        return None
     return chroma_matte(image, landmarks)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -73,7 +74,9 @@ class _Room:
         apart = (self.at[:, None] * cells - 0.5 - np.arange(cells, dtype=np.float32)) / 0.7
         weights = np.exp(-0.5 * apart**2).astype(np.float32)
         weights /= np.linalg.norm(weights, axis=1, keepdims=True)
-        self.rgb *= 1.0 + np.float32(amount) * (weights @ values @ weights.T)
+        # By torch, whose threads a worker process holds to one: numpy's BLAS would start its own and wait for them.
+        spread = torch.from_numpy(weights)
+        self.rgb *= 1.0 + np.float32(amount) * (spread @ torch.from_numpy(values) @ spread.T).numpy()
 
 
 def _paint(rng: Rng, low: float, high: float, tint: float = 0.05) -> Floats:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from whodrives.avatars.background import with_background
 from whodrives.avatars.faces import Face
 from whodrives.avatars.keypoint.actions import CAMERA, channel_table, drive, lid_closure
 from whodrives.avatars.keypoint.bottleneck import RESIDUE, Bottleneck, recolour, soften
@@ -113,8 +114,6 @@ def _still(rig: KeypointRig, nuisance: Nuisance) -> Tensor:
     """The rig's pictures (2, 3, S, S), before another background where one is wanted and the rig has a matte."""
     if rig.matte is None or nuisance.background is None:
         return rig.stills
-    from whodrives.avatars.background import with_background
-
     return with_background(rig.stills, rig.matte, nuisance.background)
 
 

@@ -70,70 +70,74 @@ def find_edges(triangles: NDArray[np.int64], weld: NDArray[np.int64]) -> Edges:
 
 @dataclass(frozen=True)
 class Blends:
-    """Corrections: pixel int64 (K,) flat over (T, S, S), mixed with what `triangle` int64 (K,) (of `Visible`, T * F for
-    the background) has at the same place, by `weight` float32 (K,) in 0..0.5."""
+    """Corrections: pixel int64 (K,) flat over (T, S, S), mixed with what is seen at pixel `source` int64 (K,), beside
+    it, by `weight` float32 (K,) in 0..0.5. (What is seen beside it is not extrapolated: next to a fold, the surface
+    runs away from the camera.)"""
 
     pixel: Tensor
-    triangle: Tensor
+    source: Tensor
     weight: Tensor
 
 
-def find_blends(places: Tensor, inverse: Tensor, edges: Edges, seen: Visible, drawn: Tensor) -> Blends:
+def find_blends(places: Tensor, inverse: Tensor, edges: Edges, seen: Visible, rims: bool = True) -> Blends:
     """Where outlines cut pixels.
 
     Parameters
     ----------
-    places : (T, V, 2). inverse : (T, V). seen : of the same. drawn : bool (T, F), triangles that could be seen.
+    places : (T, V, 2). inverse : (T, V). seen : what was rasterised from them.
+    rims : False leaves out the rims of surfaces, and outlines against nothing.
     """
-    t, size, f = len(places), seen.inverse.shape[-1], seen.area.shape[1]
-    front = torch.nn.functional.pad(seen.area < 0, (0, 1))
-    shown = torch.nn.functional.pad(drawn, (0, 1))
+    size, (t, f) = seen.size, seen.area.shape
+    # 0 behind, 1 in front, of drawn triangles; 2 for rims. Two different values make an outline.
+    state = torch.nn.functional.pad((seen.area < 0).to(torch.uint8), (0, 1), value=2)
+    shown = torch.nn.functional.pad(seen.drawn, (0, 1))
     one, two = edges.sides.unbind(1)
-    rim = two == f
-    outline = (shown[:, one] & rim) | ((front[:, one] != front[:, two]) & (shown[:, one] | shown[:, two]) & ~rim)
+    outline = state.index_select(1, one) != state.index_select(1, two)
+    outline &= shown.index_select(1, one) | shown.index_select(1, two)
+    if not rims:
+        outline &= two < f
     frame, edge = outline.nonzero(as_tuple=True)
-    a, b = (edges.ends[edge, k] for k in (0, 1))
     data = torch.cat([places, inverse[..., None]], dim=-1)
-    p, q, r = data[frame, a], data[frame, b], data[frame, edges.beside[edge]]
+    ends = edges.ends.index_select(0, edge)
+    p, q, r = data[frame, ends[:, 0]], data[frame, ends[:, 1]], data[frame, edges.beside.index_select(0, edge)]
     flat = (q[:, 0] - p[:, 0]).abs() >= (q[:, 1] - p[:, 1]).abs()
     # Along and across: x and y for edges that are flatter than 45 degrees, else the other way round.
-    order = torch.where(flat[:, None], torch.tensor([0, 1, 2], device=p.device), torch.tensor([1, 0, 2], device=p.device))
-    p, q, r = (point.gather(1, order) for point in (p, q, r))
+    p, q, r = (torch.where(flat[:, None], point, point[:, [1, 0, 2]]) for point in (p, q, r))
     back = (p[:, 0] > q[:, 0])[:, None]
     p, q = torch.where(back, q, p), torch.where(back, p, q)
     slope = (q[:, 1:] - p[:, 1:]) / (q[:, :1] - p[:, :1]).clamp(min=1e-6)
     below = r[:, 1] < p[:, 1] + slope[:, 0] * (r[:, 0] - p[:, 0])  # the surface is where `across` is smaller
-    first, last = (p[:, 0].ceil().clamp(0, size), q[:, 0].ceil().clamp(0, size))
-    count = (last - first).long()
+    first, last = p[:, 0].ceil().clamp_(0, size), q[:, 0].ceil().clamp_(0, size)
+    count = (last - first).to(torch.int32)
     which = torch.repeat_interleave(count)
-    step = torch.arange(len(which), device=p.device) - (count.cumsum(0) - count)[which]
-    along = first[which].long() + step
-    across, depth = (p[which, 1:] + slope[which] * (along - p[which, 0])[:, None]).unbind(1)
-    low = across.floor()
-    share = torch.where(below[which], across - low, 1.0 - (across - low))  # of the way from inside to outside
-    low = low.long()
-    inside, outside = torch.where(below[which], low, low + 1), torch.where(below[which], low + 1, low)
+    step = torch.arange(len(which), device=p.device) - (count.cumsum(0) - count).index_select(0, which)
+    along = first.index_select(0, which) + step
+    p, slope = p.index_select(0, which), slope.index_select(0, which)
+    across, depth = (p[:, 1:] + slope * (along - p[:, 0])[:, None]).unbind(1)
+    edge, below, flat = (v.index_select(0, which) for v in (edge, below, flat))
+    # A centre on the very edge belongs to the surface on its right or below, as it does to the rasteriser.
+    low = across.ceil() - 1.0
+    share = torch.where(below, across - low, low + 1.0 - across)  # of the way from inside to outside
     ok = (low >= 0) & (low + 1 < size)
-    which, along, inside, outside, share, depth = (v[ok] for v in (which, along, inside, outside, share, depth))
-    base = frame[which] * (size * size)
-    is_flat = flat[which]
-
-    def index(other: Tensor) -> Tensor:
-        return base + torch.where(is_flat, other * size + along, along * size + other)
-
-    inside, outside = index(inside), index(outside)
-    near, far = seen.triangle.view(-1)[inside], seen.triangle.view(-1)[outside]
-    depth_in, depth_out = seen.inverse.view(-1)[inside], seen.inverse.view(-1)[outside]
-    own, piece_in, piece_out = (edges.piece[i] for i in (one[edge[which]], _local(near, t, f), _local(far, t, f)))
-    rim_here = rim[edge[which]]
-    gap = torch.where(piece_out != own, OTHER, torch.where(rim_here, RIM, FOLD))
-    ok = (piece_in == own) & ((depth_in - depth).abs() < HIDDEN) & (depth_out < depth - gap)
+    corner = torch.where(flat, low * size + along, along * size + low).long()
+    corner = frame.index_select(0, which).mul_(size * size).add_(corner)
+    # The pixels on either side: the surface is seen in the one, and what lies beyond in the other.
+    onward = torch.where(flat, size, 1)
+    inside, outside = torch.where(below, corner, corner + onward), torch.where(below, corner + onward, corner)
+    inside, outside = inside.masked_fill_(~ok, 0), outside.masked_fill_(~ok, 0)
+    near, far = seen.triangle.index_select(0, inside), seen.triangle.index_select(0, outside)
+    depth_in, depth_out = seen.inverse(inside), seen.inverse(outside)
+    own = edges.piece[one[edge]]
+    piece_in, piece_out = edges.piece[_local(near, t, f)], edges.piece[_local(far, t, f)]
+    gap = torch.where(piece_out != own, OTHER, torch.where(two[edge] == f, RIM, FOLD))
+    ok &= (piece_in == own) & ((depth_in - depth).abs() < HIDDEN) & (depth_out < depth - gap)
+    if not rims:
+        ok &= far != t * f
     gives = share < 0.5
-    pixel = torch.where(gives, inside, outside)
-    triangle = torch.where(gives, far, near)
-    return Blends(pixel[ok], triangle[ok], (share - 0.5).abs()[ok])
+    pixel, source = torch.where(gives, inside, outside), torch.where(gives, outside, inside)
+    return Blends(pixel[ok], source[ok], (share - 0.5).abs()[ok])
 
 
 def _local(triangle: Tensor, t: int, f: int) -> Tensor:
     """Number within its frame, F for none."""
-    return torch.where(triangle == t * f, f, triangle % f)
+    return torch.where(triangle == t * f, f, triangle % f).long()

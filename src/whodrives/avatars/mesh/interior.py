@@ -62,8 +62,8 @@ def eye_centre(eye: Slit, relief: Relief) -> Floats:
     return np.append(to_space(np.array([[x, y]]), np.array([z]))[0, :2], z)
 
 
-def ball_front(points: Floats, centre: Floats, radius: float) -> Floats:
-    """Depth (N,) of the front of a ball at points (N, >= 2); beyond its outline that of a cone going back."""
+def ball_front(points: Floats, centre: Floats, radius: Floats | float) -> Floats:
+    """Depth (N,) of the front of a ball (or of N with the same centre) at points (N, >= 2); beyond its outline that of a cone going back."""
     far = np.linalg.norm(points[:, :2] - centre[:2], axis=1)
     edge = 0.85 * radius
     inside = centre[2] - np.sqrt(np.clip(radius**2 - np.minimum(far, edge) ** 2, 0, None))
@@ -115,15 +115,19 @@ def mouth_parts(mouth: Slit, relief: Relief) -> list[Part]:
     depth = behind(places, front + 0.42 + 0.4 * (places[:, 0] - x) ** 2, 0.16)
     jaw = np.clip((down - 0.35) / 0.3, 0, 1)
     parts = [Part(to_space(places, depth), places, triangles, jaw, -1, 5)]
-    for patch, top, bottom, back, jaw_share in ((6, -0.17, 0.035, 0.09, 0.0), (7, 0.005, 0.2, 0.13, 1.0)):
-        places, triangles = _grid(11, 4)
+    columns, standing = 11, np.zeros(11)
+    for patch, top, bottom, back, jaw_share in ((6, -0.17, 0.035, 0.09, 0.0), (7, 0.005, 0.2, 0.05, 1.0)):
+        places, triangles = _grid(columns, 4)
         down = (places[:, 1] + 1) / 2
-        across = places[:, 0] * min(0.33, 0.82 * half)
+        across = places[:, 0] * min(0.31, 0.75 * half)
         # The biting edges follow an arch: the outer teeth are shorter.
         rise = 0.3 * across**2
         lift = (down if patch == 6 else 1 - down) * rise * (-1 if patch == 6 else 1)
         places = np.stack([x + across, mouth.line(x + across) + top + (bottom - top) * down + lift], axis=1)
-        depth = behind(places, front + back + 1.0 * across**2, 0.05)
+        depth = behind(places, front + back + 1.0 * across**2, 0.05).reshape(-1, columns)
+        # Teeth stand upright, and the lower ones behind the upper ones.
+        standing = np.maximum(depth.max(axis=0), standing + back if jaw_share else -np.inf)
+        depth = np.tile(standing, len(depth))
         parts.append(Part(to_space(places, depth), places, triangles, np.full(len(places), jaw_share), -1, patch))
     return parts
 

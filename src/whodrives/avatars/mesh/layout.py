@@ -146,12 +146,14 @@ def _curve(points: Floats, ends: Floats, x: Floats) -> Floats:
 @dataclass(frozen=True)
 class Layout:
     """Skin in the picture plane: `places` (V, 2) in face axes, `triangles` int64 (F, 3); `side` int8 (V,), -1 for upper
-    rims, 1 for lower rims, 0 elsewhere; `slits` left eye, right eye, mouth; `oval` (36, 2)."""
+    rims, 1 for lower rims, 0 elsewhere; `slits` left eye, right eye, mouth, and the vertices of their upper and lower
+    rims, `chains`; `oval` (36, 2)."""
 
     places: Floats
     triangles: Ints
     side: NDArray[np.int8]
     slits: tuple[Slit, Slit, Slit]
+    chains: tuple[tuple[Ints, Ints], ...]
     oval: Floats
 
 
@@ -214,11 +216,13 @@ def _open(kept: Floats, triangles: Ints, slits: tuple[Slit, Slit, Slit], oval: F
     places = _unpress(slits, kept)
     side = np.zeros(len(kept), np.int8)
     middle = kept[triangles].mean(axis=1)
-    extra, first = [], 0
+    extra, chains, first = [], [], 0
     for slit in slits:
         inner = np.arange(first + 1, first + len(slit.x) - 1)
         first += len(slit.x)
         copy = np.arange(len(inner)) + len(kept) + sum(len(e) for e in extra)
+        corners = inner[0] - 1, inner[-1] + 1
+        chains += [(np.array([corners[0], *inner, corners[1]]), np.array([corners[0], *copy, corners[1]]))]
         places[inner[0] - 1], places[inner[-1] + 1] = [slit.x[0], slit.middle[0]], [slit.x[-1], slit.middle[-1]]
         places[inner], side[inner] = np.stack([slit.x, slit.upper], 1)[1:-1], -1
         extra.append(np.stack([slit.x, slit.lower], axis=1)[1:-1])
@@ -231,7 +235,7 @@ def _open(kept: Floats, triangles: Ints, slits: tuple[Slit, Slit, Slit], oval: F
     a, b, c = (places[triangles[:, k]] for k in range(3))
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (c[:, 0] - a[:, 0]) * (b[:, 1] - a[:, 1])
     triangles = np.where((area > 0)[:, None], triangles[:, [0, 2, 1]], triangles)[np.abs(area) > 1e-9]
-    return Layout(places, triangles, side, slits, oval)
+    return Layout(places, triangles, side, slits, tuple(chains), oval)
 
 
 def _eye_rings(eye: Slit, points: Floats) -> Floats:

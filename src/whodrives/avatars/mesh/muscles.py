@@ -93,7 +93,8 @@ class Skin:
         """Share (V,) of the lower lip: 0 above the line of the lips, 1 below, passing smoothly round the corners."""
         mouth = self.slits[2]
         off = self.places[:, 1] - mouth.line(self.places[:, 0])
-        sign = np.where(self.side == 0, np.sign(off), self.side)
+        rim = (self.side != 0) & (np.abs(off) < mouth.half_width)  # of the mouth, not of an eye
+        sign = np.where(rim, self.side, np.sign(off))
         u = np.abs(self.places[:, 0] - mouth.centre[0]) / mouth.half_width
         # Of a rim, the distance to the line is none; the other lip begins there.
         gap = mouth.half_gap(self.places[:, 0])
@@ -176,8 +177,8 @@ def _lids(skin: Skin, moves: Floats, number: int, ball: Floats) -> None:
     hang = np.where(upper_side, np.exp(-((above / 0.1) ** 2)), 0.0)
     rise = np.where(upper_side, 0.0, np.exp(-((under / 0.13) ** 2)))
     gap = 2 * eye.half_gap(x)
-    # Tops of the lids overlap by a hair when closed.
-    down = hang * (0.93 * gap + 0.012 * lens)
+    # The upper lid ends a little over the rim of the lower one, where the photo shows the wet line of the eye.
+    down = hang * (0.93 * gap + 0.028 * lens)
     up = rise * 0.09 * gap
     shut = down - up
     moves[INDEX["AU45"]] += _slide(skin, shut, ball, upper_side) / SHUT
@@ -190,7 +191,7 @@ def _slide(skin: Skin, down: Floats, ball: Floats, upper: NDArray[np.bool_]) -> 
     """Displacement (V, 3) that moves lids by `down` and keeps them in front of the ball, the upper in front."""
     moved = skin.points + np.stack([np.zeros_like(down), down, np.zeros_like(down)], axis=1)
     touched = np.abs(down) > 1e-6
-    front = ball_front(moved, ball[:3], BALL + np.where(upper, 1.4, 1.0).max() * LID)
+    front = ball_front(moved, ball[:3], BALL + np.where(upper, 1.6, 1.1) * LID)
     out = moved - skin.points
     out[:, 2] = np.where(touched, np.minimum(front - skin.points[:, 2], 0.0), 0.0)
     return out

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 # Half sizes of the patches in inter-ocular distances, and pixels kept clear between them.
 EYE_PATCH, GUTTER = (0.4, 0.36), 3
 # What nothing in the photo tells: linear in the brightness of the skin, for a skin luma of 0.62.
-DARK, TONGUE, IVORY, GUM = (0.11, 0.035, 0.035), (0.30, 0.12, 0.11), (0.80, 0.76, 0.68), (0.50, 0.26, 0.25)
+DARK, TONGUE, IVORY, GUM = (0.11, 0.035, 0.035), (0.34, 0.14, 0.13), (0.72, 0.67, 0.58), (0.48, 0.24, 0.23)
 TOOTH = 0.125
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -161,18 +161,18 @@ def _mouth(window: _Window, mouth: Slit, kind: int, brightness: float) -> Floats
         return np.asarray(one + share * (two - one))
 
     if kind == 0:
-        picture = mix(DARK, TONGUE, _step(y, 0.0, 0.3) * _step(-np.abs(x), -0.42, -0.1))
+        picture = mix(DARK, TONGUE, _step(y, -0.02, 0.22) * _step(-np.abs(x), -0.42, -0.1))
     else:
         # Teeth narrow towards the sides, where less light reaches them.
         place = np.abs(x) * (1 + 0.5 * np.abs(x)) / TOOTH
         near = np.abs(place - np.round(place)) * TOOTH
         soft = max(0.016, 0.8 * window.pixel)
         gaps = 0.28 * np.exp(-((near / soft) ** 2))
-        ivory = mix(IVORY, DARK, np.clip(gaps + 0.75 * _step(np.abs(x), 0.12, 0.42), 0, 1))
+        ivory = mix(IVORY, DARK, np.clip(gaps + _step(np.abs(x), 0.1, 0.29), 0, 1))
         root = _step(-y, 0.08, 0.14) if kind == 1 else _step(y, 0.11, 0.17)
         picture = mix(ivory, GUM, root)
         if kind == 2:
-            picture = picture * 0.86
+            picture = picture * 0.68
     picture = np.clip(picture * light, 0, 0.92) * np.ones_like(window.still)
     keep = _step(window.opening(mouth), -2.0, -0.5)
     return np.asarray(picture + keep * (window.still - picture))

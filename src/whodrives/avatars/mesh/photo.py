@@ -11,7 +11,7 @@ from whodrives.avatars import facepoints as fp
 from whodrives.avatars.conditioning import NECK_TO_EYES
 from whodrives.avatars.faces import Face
 from whodrives.avatars.headmesh import HeadMesh
-from whodrives.avatars.mesh.camera import DISTANCE, Framing
+from whodrives.avatars.mesh.camera import Framing
 from whodrives.avatars.mesh.interior import (
     BALL,
     LID,
@@ -40,16 +40,17 @@ class PhotoHead:
     ----------
     mesh : the head in axes parallel to the picture; its texture is `atlas`.
     atlas : the texture, with the places of its parts.
-    distances : float32 (V,), from the camera at rest: the weights that project the photo back onto the head exactly.
     framing : where the head stands in the picture.
-    skin : number of vertices of the skin, which come first.
+    skin : number of vertices of the skin, which come first. skin_triangles : number of its triangles, first too.
+    chains : vertices of the upper and the lower rim of both eyes and the mouth, from the left to the right corner.
     """
 
     mesh: HeadMesh
     atlas: Atlas
-    distances: NDArray[np.float32]
     framing: Framing
     skin: int
+    skin_triangles: int
+    chains: tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]
 
 
 def photo_head(face: Face, side: int | None = None) -> PhotoHead:
@@ -96,11 +97,8 @@ def photo_head(face: Face, side: int | None = None) -> PhotoHead:
         pivot=(-np.array(NECK_TO_EYES) @ turn).astype(np.float32),
         follow=np.concatenate([follow(layout.places, relief, chin), np.ones(len(vertices) - len(points))]).astype(np.float32),
     )  # fmt: skip
-    distances = vertices[:, 2] + DISTANCE
-    # Beyond where the ball's picture is straight, its places are not those it is seen at: no perspective is undone.
-    return PhotoHead(
-        mesh, atlas, distances.astype(np.float32), Framing(axes.x, axes.y, axes.unit, face.size), len(points)
-    )
+    framing = Framing(axes.x, axes.y, axes.unit, face.size)
+    return PhotoHead(mesh, atlas, framing, len(points), len(layout.triangles), layout.chains)
 
 
 def _over_balls(layout: Layout, depth: Floats, balls: Floats) -> Floats:

@@ -9,20 +9,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
 from whodrives.avatars.faces import Face
 from whodrives.avatars.mesh.camera import POSE, gaze_rotations, project, rotations, turn_head
 from whodrives.avatars.mesh.lighting import change_of_light, draw_light, lambert
-from whodrives.avatars.mesh.rig import FINER, MeshRig, build_rig
-from whodrives.avatars.mesh.scene import draw
+from whodrives.avatars.mesh.rig import MeshRig, build_rig
+from whodrives.avatars.mesh.scene import draw, draw_layers
 from whodrives.avatars.mesh.still import WALL
 from whodrives.avatars.nuisance import FrameNoise, Nuisance, apply_photometry, crop_maps
 from whodrives.avatars.tracks import CHANNELS, INDEX
 from whodrives.errors import InputError
 
 LUMA = (0.299, 0.587, 0.114)
-# Frames worked on at once.
-CPU_FRAMES, GPU_FRAMES = 8, 128
+# Pixels drawn at once: on a CPU as many as its cache holds.
+CPU_PIXELS, GPU_PIXELS = 2 * 256**2, 256 * 256**2
 # Lids meet at this intensity of AU45 and go no farther.
 SHUT = 2.5
 
@@ -58,7 +57,8 @@ def render(
     controls = controls.to(torch.float32)
     b, t = controls.shape[:2]
     out = torch.empty(b, t, 1 if grey else 3, size, size, device=device)
-    steps = CPU_FRAMES if device.type == "cpu" else GPU_FRAMES
+    budget = CPU_PIXELS if device.type == "cpu" else GPU_PIXELS
+    steps = max(1, budget // (rigs[0].finer * size) ** 2)
     with torch.no_grad():
         # One video at a time: its frames cannot depend on the others.
         for rig, values, one, frames in zip(rigs, controls, draws, out, strict=True):
@@ -131,7 +131,7 @@ class _Video:
 
     def __init__(self, rig: MeshRig, nuisance: Nuisance | None, grey: bool) -> None:
         self.rig = rig
-        device, side = rig.device, FINER * rig.size
+        device, side = rig.device, rig.finer * rig.size
         light = draw_light(None if nuisance is None else nuisance.seed)
         self.light = torch.tensor(light, device=device)
         nuisance = Nuisance.none() if nuisance is None else nuisance
@@ -147,7 +147,7 @@ class _Video:
             elif not rig.photo:
                 nothing = torch.zeros(side, side, device=device)
                 wall = _with_background(wall[None].contiguous(), nothing, nuisance.background)[0]
-        self.texture = _photometry(texture, nuisance, rig.finer, grey)
+        self.texture = _photometry(texture, nuisance, float(side), grey)
         self.background = _photometry(wall, nuisance, float(side), grey)
         self.noise = FrameNoise(nuisance, device)
 
@@ -156,8 +156,12 @@ class _Video:
         rig = self.rig
         points = move_vertices(rig, controls)
         places, inverse = project(points, rig.framing, self.crop)
-        pictures, _ = draw(rig.surface, places, inverse, self._shade(controls), self.texture, self.background)
-        out.copy_(F.avg_pool2d(pictures, FINER))
+        rest = (places, inverse, self._shade(controls), self.texture, self.background)
+        if rig.interior is None or rig.slits is None:
+            pictures = draw(rig.surface, *rest)[0]
+        else:
+            pictures = draw_layers(rig.surface, rig.interior, rig.slits, *rest)
+        out.copy_(F.avg_pool2d(pictures, rig.finer) if rig.finer > 1 else pictures)
         self.noise.add_(out)
         out.clamp_(0.0, 1.0)
 

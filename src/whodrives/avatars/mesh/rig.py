@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from whodrives.avatars import facepoints as fp
@@ -16,11 +17,12 @@ from whodrives.avatars.mesh.lighting import vertex_normals
 from whodrives.avatars.mesh.paint import resize
 from whodrives.avatars.mesh.photo import photo_head
 from whodrives.avatars.mesh.scene import Surface
+from whodrives.avatars.mesh.slits import Slits, find_slits
 from whodrives.avatars.mesh.still import build_surface
 from whodrives.errors import InputError
 
-# Pictures are drawn this many times larger and averaged down.
-FINER = 2
+# Small pictures are drawn twice as large and averaged down: lips part and lids close by less than a pixel.
+COARSE = 192
 # Framings that differ less than this (inter-ocular distances, or share of their size) from that of `draw_still` are it.
 SAME_FRAMING = 0.05
 MIN_SIZE = 32
@@ -28,23 +30,27 @@ MIN_SIZE = 32
 
 @dataclass(frozen=True)
 class MeshRig:
-    """One face for frames of `size` pixels. V vertices, F triangles; pictures are drawn FINER times larger.
+    """One face for frames of `size` pixels. V vertices, F triangles.
 
     Parameters
     ----------
-    name, size : target identity and side of the frames. framing : of the finer picture.
-    surface : triangles, outlines and texture places. vertices (V, 3). basis (33, 3 V) displacements. normals (V, 3)
+    name, size : target identity and side of the frames. finer : pictures are drawn this many times larger. framing : of
+        the finer picture.
+    surface : triangles, outlines and texture places; of a photo, those of its skin. interior, slits : of a photo, what
+        lies behind the skin, and its openings. vertices (V, 3). basis (33, 3 V) displacements. normals (V, 3)
         at rest, zero where light does not change. eyes (2, 4). eye_of (V,) int64 0, 1 or -1. pivot (3,). follow (V,).
     texture : (3, H, W) in 0..1. photo : True when light is baked into it.
     still : rows and columns of the texture that hold the still and may get another background, (0, 0) for none.
     matte : (rows, columns) in 0..1 over those, or None.
-    finer : side of the texture in pixels that stand for one side of the picture; what blur is measured by.
     """
 
     name: str
     size: int
+    finer: int
     framing: Framing
     surface: Surface
+    interior: Surface | None
+    slits: Slits | None
     vertices: Tensor
     basis: Tensor
     normals: Tensor
@@ -56,7 +62,6 @@ class MeshRig:
     photo: bool
     still: tuple[int, int]
     matte: Tensor | None
-    finer: float
 
     @property
     def device(self) -> torch.device:
@@ -69,7 +74,7 @@ class MeshRig:
         if device == self.device:
             return self
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device) for k, v in moved.items() if isinstance(v, Tensor | Surface)})
+        return replace(self, **{k: v.to(device) for k, v in moved.items() if isinstance(v, Tensor | Surface | Slits)})
 
 
 def build_rig(face: Face, size: int = 128, device: torch.device | str = "cpu") -> MeshRig:
@@ -94,37 +99,41 @@ def build_rig(face: Face, size: int = 128, device: torch.device | str = "cpu") -
 
 
 def _of_photo(face: Face, size: int) -> MeshRig:
-    side = FINER * size
+    finer = 2 if size < COARSE else 1
+    side = finer * size
     head = photo_head(face, side)
     mesh, atlas = head.mesh, head.atlas
-    triangles = torch.from_numpy(mesh.triangles.astype(np.int64))
-    edges = find_edges(mesh.triangles.astype(np.int64), np.arange(len(mesh.vertices)))
-    weight = torch.from_numpy(head.distances)[:, None]
-    uv = torch.from_numpy(mesh.uv) * 2 - 1
-    surface = Surface(
-        triangles, torch.zeros(len(triangles), dtype=torch.bool), edges, torch.cat([uv * weight, weight], dim=1)
+    skin, interior = (
+        _one_sided(part.astype(np.int64), mesh.uv) for part in np.split(mesh.triangles, [head.skin_triangles])
     )
     vertices = torch.from_numpy(mesh.vertices)
-    normals = vertex_normals(vertices, triangles)
-    normals[head.skin :] = 0.0
+    normals = vertex_normals(vertices, skin.triangles)  # zero for the interior
     matte = None
     if face.matte is not None:
         border = atlas.border
         matte = torch.nn.functional.pad(resize(face.matte, side)[None], (border,) * 4, mode="replicate")[0, 0]
     return MeshRig(
-        name=face.name, size=size, framing=head.framing.scaled(side), surface=surface, vertices=vertices,
+        name=face.name, size=size, finer=finer, framing=head.framing.scaled(side), surface=skin,
+        interior=interior, slits=find_slits(skin.triangles.numpy(), head.chains), vertices=vertices,
         basis=torch.from_numpy(mesh.basis).flatten(1), normals=normals, eyes=torch.from_numpy(mesh.eyes),
         eye_of=torch.from_numpy(mesh.eye_of.astype(np.int64)), pivot=torch.from_numpy(mesh.pivot),
         follow=torch.from_numpy(mesh.follow), texture=torch.from_numpy(atlas.picture), photo=True,
-        still=(atlas.block[0], atlas.block[1]), matte=matte, finer=float(side),
+        still=(atlas.block[0], atlas.block[1]), matte=matte,
     )  # fmt: skip
+
+
+def _one_sided(triangles: NDArray[np.int64], uv: NDArray[np.float32]) -> Surface:
+    edges = find_edges(triangles, np.arange(len(uv)))
+    both_sides = torch.zeros(len(triangles), dtype=torch.bool)
+    return Surface(torch.from_numpy(triangles), both_sides, edges, torch.from_numpy(uv) * 2 - 1)
 
 
 def _of_mesh(face: Face, size: int) -> MeshRig:
     mesh = face.mesh
     assert mesh is not None
     surface, normals = build_surface(mesh)
-    framing = _framing(face).scaled(FINER * size)
+    finer = 2 if size < COARSE else 1
+    framing = _framing(face).scaled(finer * size)
     texture = torch.from_numpy(mesh.texture).permute(2, 0, 1).float() / 255
     shrink = _texels_per_pixel(mesh.vertices, mesh.uv, surface.triangles.numpy(), mesh.texture.shape, framing)
     if shrink > 1.3:
@@ -134,11 +143,11 @@ def _of_mesh(face: Face, size: int) -> MeshRig:
     else:
         shrink = 1.0
     return MeshRig(
-        name=face.name, size=size, framing=framing, surface=surface, vertices=torch.from_numpy(mesh.vertices),
+        name=face.name, size=size, finer=finer, framing=framing, surface=surface, interior=None, slits=None,
+        vertices=torch.from_numpy(mesh.vertices),
         basis=torch.from_numpy(mesh.basis).flatten(1), normals=normals, eyes=torch.from_numpy(mesh.eyes),
         eye_of=torch.from_numpy(mesh.eye_of.astype(np.int64)), pivot=torch.from_numpy(mesh.pivot),
         follow=torch.from_numpy(mesh.follow), texture=texture.contiguous(), photo=False, still=(0, 0), matte=None,
-        finer=float(FINER * size),
     )  # fmt: skip
 
 

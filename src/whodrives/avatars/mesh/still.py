@@ -53,6 +53,7 @@ def draw_still(
     background = torch.tensor(wall).view(3, 1, 1).expand(3, large, large)
     picture, cover = draw(surface, places, inverse, shade[None], texture, background)
     picture = torch.nn.functional.avg_pool2d(picture.clamp(0, 1), FINER)[0]
+    cover = torch.ones(1, large, large) if cover is None else cover
     cover = torch.nn.functional.avg_pool2d(cover[:, None], FINER)[0, 0]
     image = (picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     return image, (cover * 255).round().to(torch.uint8).numpy()
@@ -84,7 +85,7 @@ def build_surface(mesh: HeadMesh) -> tuple[Surface, torch.Tensor]:
     triangles, both_sides, edges = orient(mesh.vertices, mesh.triangles.astype(np.int64), same)
     uv = torch.from_numpy(mesh.uv) * 2 - 1
     corners = torch.from_numpy(triangles)
-    surface = Surface(corners, torch.from_numpy(both_sides), edges, torch.cat([uv, torch.ones_like(uv[:, :1])], dim=1))
+    surface = Surface(corners, torch.from_numpy(both_sides), edges, uv)
     first = torch.from_numpy(same)
     normals = vertex_normals(torch.from_numpy(mesh.vertices), first[corners])[first]
     return surface, normals

@@ -45,7 +45,7 @@ def orient(vertices: NDArray[np.float32], triangles: Ints, same: Ints) -> tuple[
     triangles = np.where(flipped[:, None], triangles[:, [0, 2, 1]], triangles)
     places, inverse = project(torch.from_numpy(vertices)[None], Framing.default(LOOK))
     seen = rasterise(places, inverse, torch.from_numpy(triangles), LOOK)
-    numbers = seen.triangle[seen.triangle < len(triangles)].numpy()
+    numbers = seen.triangle[seen.triangle < len(triangles)].long().numpy()
     backwards = (seen.area[0] > 0).numpy()[numbers]
     piece = edges.piece.numpy()[:-1]
     count = piece.max() + 1
