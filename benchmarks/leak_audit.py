@@ -5,7 +5,7 @@
 DIR was made by `whodrives simulate`; its settings (simulate.json) are planned anew with every track replaced by its
 neutral, so that drivers differ in nothing but their labels. For each generator of DIR:
 
-(1) Appearance audit. One video of each driver on each face, with its own nuisance, 64 frames, 128 x 128. Scorers: static
+(1) Appearance audit. One video of each driver on each face, own nuisance, 64 frames, 128 x 128. Scorers: static
     frame, mean frame, pixel mean and variance, flicker (amount, map), residue of a high-pass (amount, map), file size,
     bit rate, duration, and a small CNN trained on half of the faces with the very people it is to recognise on the
     others. Pairs show two faces, so that faces are paired alike in genuine and impostor pairs. Every 95% interval over

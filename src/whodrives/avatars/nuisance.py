@@ -35,6 +35,7 @@ class Nuisance:
     fps : frame rate at which the generator runs, 24..30; 25 is the contract's. Files are written at this rate.
     crf : strength of the H.264 codec (constant rate factor, higher is coarser). Concerns files only.
     seed : seed of noise and flicker.
+    look : seed of what else a generator draws once for a video, e.g. the light on a head or the tint of a bottleneck.
     """
 
     shift_x: float = 0.0
@@ -52,6 +53,7 @@ class Nuisance:
     fps: float = 25.0
     crf: int = 20
     seed: int = 0
+    look: int = 0
 
     @classmethod
     def none(cls) -> Nuisance:
@@ -82,6 +84,7 @@ class Nuisance:
             fps=float(rng.choice(SOURCE_FPS)),
             crf=int(rng.integers(17, 29)),
             seed=int(rng.integers(2**63)),
+            look=int(rng.integers(2**63)),
         )
 
 

@@ -1,7 +1,7 @@
 """The low-resolution bottleneck: what a small network leaves of a picture, and what its skip connections bring back.
 
 The still is split once per video into a soft part, which passes through half the resolution, and a share of the fine
-residue, which does not. Blur and colour shift come from the video's seed alone, so they cannot tell who drives.
+residue, which does not. Blur and colour shift come from the nuisance's look alone, so they cannot tell who drives.
 """
 
 from __future__ import annotations

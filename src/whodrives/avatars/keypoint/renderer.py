@@ -37,7 +37,7 @@ def render(
     rigs : B rigs of one size S (repeats allowed).
     controls : float (B, T, 33) in the order and units of `tracks.CHANNELS`; its device does the work. Equal controls
         move every face by equal shares of its own inter-ocular distance. Gaze is taken as eye-in-head.
-    nuisance : B draws, or None for none. Its seed also draws the bottleneck's blur and colour shift.
+    nuisance : B draws, or None for none. Its look also draws the bottleneck's blur and colour shift.
     grey : one luma channel (0.299 R + 0.587 G + 0.114 B), else RGB.
 
     Returns
@@ -71,7 +71,7 @@ class KeypointGenerator:
     """`generator.Generator` over `build_rig` and `render`."""
 
     name = "keypoint"
-    version = "1"
+    version = "2"
 
     def rig(self, face: Face, size: int = 128, device: torch.device | str = "cpu") -> KeypointRig:
         """`build_rig`."""
@@ -123,7 +123,7 @@ class _Batch:
     def __init__(self, rigs: list[KeypointRig], nuisance: Sequence[Nuisance], grey: bool, device: torch.device) -> None:
         b, size = len(rigs), rigs[0].size
         self.b, self.size, self.half = b, size, (size + 1) // 2
-        passes = [Bottleneck.draw(one.seed) for one in nuisance]
+        passes = [Bottleneck.draw(one.look) for one in nuisance]
         stills = torch.stack([_still(rig, one) for rig, one in zip(rigs, nuisance, strict=True)])
         stills = recolour(apply_photometry(stills, nuisance), passes)
         colours = torch.stack([rig.mouth for rig in rigs])[..., None, None]

@@ -21,8 +21,8 @@ from whodrives.avatars.mesh.raster import Visible
 PER_DEPTH = 1.0 / 144.0
 # How much farther the other side must be: on the same piece of surface; at a rim of it; on another piece.
 FOLD, RIM, OTHER = 0.03 * PER_DEPTH, 0.004 * PER_DEPTH, -0.03 * PER_DEPTH
-# Farther from the edge in depth than this, the pixel shows another surface that hides the edge.
-HIDDEN = 0.12 * PER_DEPTH
+# Nearer or farther than the edge by more than this, the pixel inside shows another surface. (A round one rises fast.)
+HIDDEN = 0.4 * PER_DEPTH
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def eye_centre(eye: Slit, relief: Relief) -> Floats:
 
 
 def ball_front(points: Floats, centre: Floats, radius: Floats | float) -> Floats:
-    """Depth (N,) of the front of a ball (or of N with the same centre) at points (N, >= 2); beyond its outline that of a cone going back."""
+    """Depth (N,) of the front of a ball (or of N with one centre) at points (N, >= 2); beyond its outline that of a
+    cone going back."""
     far = np.linalg.norm(points[:, :2] - centre[:2], axis=1)
     edge = 0.85 * radius
     inside = centre[2] - np.sqrt(np.clip(radius**2 - np.minimum(far, edge) ** 2, 0, None))
@@ -80,7 +81,9 @@ def eyeball(centre: Floats, number: int) -> Part:
     points = centre + BALL * np.concatenate([flat * np.sin(rings)[:, None], -np.cos(rings)[:, None]], axis=1)
     # Past STRAIGHT the picture goes on outwards, into the painted white.
     reach = np.where(rings < STRAIGHT, np.sin(rings), np.sin(STRAIGHT) + 0.6 * (rings - STRAIGHT))
-    front = centre + BALL * np.concatenate([flat * reach[:, None], -np.cos(np.minimum(rings, STRAIGHT))[:, None]], axis=1)
+    front = centre + BALL * np.concatenate(
+        [flat * reach[:, None], -np.cos(np.minimum(rings, STRAIGHT))[:, None]], axis=1
+    )
     k = np.arange(ROUND)
     n = (k + 1) % ROUND
     faces = [np.stack([np.zeros_like(k), 1 + n, 1 + k], axis=1)]

@@ -179,8 +179,12 @@ def lay_out(landmarks: NDArray[np.floating], axes: FaceAxes) -> Layout:
     rings = [_eye_rings(eye, points) for eye in eyes] + [_lip_rings(mouth, points)]
     centre = (oval.min(axis=0) + oval.max(axis=0)) / 2
     around = np.concatenate([centre + (oval[:: 1 if s < 1.2 else 2] - centre) * s for s in AROUND])
-    box = axes.to_face(axes.size * np.array([[0.0, 0.0], [1, 0], [1, 1], [0, 1]]) * (1 + 2 * BEYOND) - axes.size * BEYOND)
-    frame = np.concatenate([np.linspace(a, b, 16, endpoint=False) for a, b in zip(box, np.roll(box, -1, 0), strict=True)])
+    box = axes.to_face(
+        axes.size * np.array([[0.0, 0.0], [1, 0], [1, 1], [0, 1]]) * (1 + 2 * BEYOND) - axes.size * BEYOND
+    )
+    frame = np.concatenate(
+        [np.linspace(a, b, 16, endpoint=False) for a, b in zip(box, np.roll(box, -1, 0), strict=True)]
+    )
     inner = [_press(slits, part) for part in (named, *rings)]
     # Rims keep their neighbours at a distance, or they would not be edges of the triangulation.
     kept = np.concatenate(rims)
@@ -216,7 +220,9 @@ def _open(kept: Floats, triangles: Ints, slits: tuple[Slit, Slit, Slit], oval: F
     places = _unpress(slits, kept)
     side = np.zeros(len(kept), np.int8)
     middle = kept[triangles].mean(axis=1)
-    extra, chains, first = [], [], 0
+    extra: list[Floats] = []
+    chains: list[tuple[Ints, Ints]] = []
+    first = 0
     for slit in slits:
         inner = np.arange(first + 1, first + len(slit.x) - 1)
         first += len(slit.x)
@@ -253,7 +259,7 @@ def _eye_rings(eye: Slit, points: Floats) -> Floats:
         reach = distance * (1 - 0.45 * u**2)
         out += [np.stack([x, eye.upper - squeeze * reach], 1)[chosen], np.stack([x, eye.lower + reach], 1)[chosen]]
         ends = np.array([[-1.0, 0.0], [1.0, 0.0]]) * (half + 0.9 * distance)
-        out.append(ends + [middle, 0] + np.stack([np.zeros(2), eye.middle[[0, -1]]], axis=1))
+        out.append(ends + np.stack([np.full(2, middle), eye.middle[[0, -1]]], axis=1))
     return np.concatenate(out)
 
 
@@ -267,7 +273,9 @@ def _lip_rings(mouth: Slit, points: Floats) -> Floats:
         out.append(((edge + at_rim) / 2)[1:-1])
         for distance in LIP_RINGS:
             u = (edge[:, 0] - mouth.centre[0]) / half
-            out.append(edge + np.stack([0.9 * distance * u, sign * distance * np.sqrt(np.clip(1 - 0.8 * u**2, 0, 1))], 1))
+            out.append(
+                edge + np.stack([0.9 * distance * u, sign * distance * np.sqrt(np.clip(1 - 0.8 * u**2, 0, 1))], 1)
+            )
     return np.concatenate(out)
 
 

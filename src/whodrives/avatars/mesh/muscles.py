@@ -22,8 +22,8 @@ Floats = NDArray[np.float64]
 
 # Intensity of AU45 at which an eye is closed.
 SHUT = 2.5
-# Jaw: radians per unit of AU26, and where its axis runs (y, z).
-JAW_TURN, JAW_AXIS = 0.052, (0.75, 1.25)
+# Jaw: drop of the chin per unit of AU26, and where the axis runs about which it turns (y, z).
+JAW_DROP, JAW_AXIS = 0.0605, (0.75, 1.25)
 # Sideways shift of chin and mouth at 1 (6 and 5 mm).
 JAW_SIDE, MOUTH_SIDE = 0.1, 0.08
 
@@ -46,8 +46,8 @@ class Muscle:
 
 MUSCLES: dict[str, tuple[Muscle, ...]] = {
     # frontalis, inner and outer part
-    "AU01": (Muscle("brow_inner", (0.03, -0.85), (0.0, 0.0), 0.0226, 0.16, 0.36),),
-    "AU02": (Muscle("brow_outer", (-0.04, -0.8), (-0.08, 0.0), 0.024, 0.16, 0.42),),
+    "AU01": (Muscle("brow_inner", (0.03, -0.85), (0.0, 0.04), 0.0236, 0.22, 0.5),),
+    "AU02": (Muscle("brow_outer", (-0.04, -0.8), (-0.06, 0.03), 0.0245, 0.2, 0.5),),
     # corrugator and procerus
     "AU04": (
         Muscle("bridge", (0.0, 0.12), (0.36, -0.34), 0.021, 0.3, 0.6),
@@ -159,7 +159,7 @@ def _free(skin: Skin) -> Floats:
             skin.places[:, 1], np.interp(x, eye.x, eye.upper), np.interp(x, eye.x, eye.lower)
         )
         far = np.hypot(off, skin.places[:, 0] - x)
-        share = np.clip((far - 0.01) / 0.16, 0, 1)
+        share = np.clip((far - 0.01) / 0.11, 0, 1)
         free *= share * share * (3 - 2 * share)
     return free
 
@@ -228,8 +228,10 @@ def _jaw(skin: Skin, moves: Floats, parts: list[Part], lower: Floats) -> None:
     points = np.concatenate([skin.points, *(part.points for part in parts)])
     weight = np.concatenate(share)
     arm = points[:, 1:] - JAW_AXIS
-    moves[INDEX["AU26"], :, 1] += -JAW_TURN * weight * arm[:, 1]
-    moves[INDEX["AU26"], :, 2] += JAW_TURN * weight * arm[:, 0]
+    chin = np.array([[skin.slits[2].centre[0], skin.chin - 0.12]])
+    turn = JAW_DROP / (JAW_AXIS[1] - min(float(skin.depth(chin)[0]), 0.4))
+    moves[INDEX["AU26"], :, 1] += -turn * weight * arm[:, 1]
+    moves[INDEX["AU26"], :, 2] += turn * weight * arm[:, 0]
     moves[INDEX["jaw_x"], :, 0] += JAW_SIDE * weight
     mouth = skin.slits[2]
     off = to_plane(points) - mouth.centre

@@ -65,7 +65,9 @@ def paint_atlas(face: Face, axes: FaceAxes, layout: Layout, balls: Floats, side:
     border = int(np.ceil(BEYOND * side)) + 4
     still = resize(face.image, side)
     block = F.pad(still[None], (border,) * 4, mode="replicate")[0].numpy()
-    scaled = FaceAxes(axes.x * side / axes.size, axes.y * side / axes.size, axes.unit * side / axes.size, axes.tilt, side)
+    scaled = FaceAxes(
+        axes.x * side / axes.size, axes.y * side / axes.size, axes.unit * side / axes.size, axes.tilt, side
+    )
     irises = [axes.to_face(face.landmarks[list(i), :2]) for i in (fp.IRIS_LEFT, fp.IRIS_RIGHT)]
     brightness = float(np.median(_skin_luma(still.numpy(), scaled)) / 0.62)
     mouth = layout.slits[2]
@@ -101,7 +103,7 @@ class _Window:
         return cls((int(x), int(y)), block[:, rows[:, None], columns].astype(np.float64), places, 1 / axes.unit)
 
     def opening(self, slit: Slit) -> Floats:
-        """Signed distance (h, w) in pixels into the opening of a slit, negative outside; far outside when it is shut."""
+        """Signed distance (h, w) in pixels into a slit, negative outside; far outside when it is shut."""
         inside = _inside(self.places.reshape(-1, 2), slit.polygon()).reshape(self.places.shape[:2])
         if not inside.any():
             return np.full(inside.shape, -99.0)

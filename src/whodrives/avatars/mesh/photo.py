@@ -88,14 +88,16 @@ def photo_head(face: Face, side: int | None = None) -> PhotoHead:
     # From axes along the face to axes along the picture.
     turn = np.eye(3)
     turn[:2, :2] = axes.turn()
+    eye_of = np.concatenate([np.full(len(points), -1), *(np.full(len(part.points), part.eye) for part in parts)])
+    share = np.concatenate([follow(layout.places, relief, chin), np.ones(len(vertices) - len(points))])
     mesh = HeadMesh(
         vertices=(vertices @ turn).astype(np.float32), triangles=triangles.astype(np.int32), uv=uv.astype(np.float32),
         texture=(atlas.picture.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8),
         basis=(basis @ turn).astype(np.float32),
         eyes=np.concatenate([balls[:, :3] @ turn, balls[:, 3:]], axis=1).astype(np.float32),
-        eye_of=np.concatenate([np.full(len(points), -1), *(np.full(len(p.points), p.eye) for p in parts)]).astype(np.int8),
+        eye_of=eye_of.astype(np.int8),
         pivot=(-np.array(NECK_TO_EYES) @ turn).astype(np.float32),
-        follow=np.concatenate([follow(layout.places, relief, chin), np.ones(len(vertices) - len(points))]).astype(np.float32),
+        follow=share.astype(np.float32),
     )  # fmt: skip
     framing = Framing(axes.x, axes.y, axes.unit, face.size)
     return PhotoHead(mesh, atlas, framing, len(points), len(layout.triangles), layout.chains)

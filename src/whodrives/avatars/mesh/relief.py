@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 MEASURED = tuple(
     sorted(
         {
-            *fp.BROW_LEFT_UPPER, *fp.BROW_RIGHT_UPPER, *fp.NOSE_RIDGE, *fp.LIP_OUTER_UPPER, *fp.LIP_OUTER_LOWER, *fp.OVAL,
-            *fp.EYE_LEFT_UPPER, *fp.EYE_LEFT_LOWER, *fp.EYE_RIGHT_UPPER, *fp.EYE_RIGHT_LOWER,
+            *fp.BROW_LEFT_UPPER, *fp.BROW_RIGHT_UPPER, *fp.NOSE_RIDGE, *fp.LIP_OUTER_UPPER, *fp.LIP_OUTER_LOWER,
+            *fp.OVAL, *fp.EYE_LEFT_UPPER, *fp.EYE_LEFT_LOWER, *fp.EYE_RIGHT_UPPER, *fp.EYE_RIGHT_LOWER,
             fp.FOREHEAD, fp.GLABELLA, fp.ALA_LEFT, fp.ALA_RIGHT, fp.CHEEK_LEFT, fp.CHEEK_RIGHT, fp.CHEEKBONE_LEFT,
             fp.CHEEKBONE_RIGHT, fp.FOLD_LEFT, fp.FOLD_RIGHT, fp.CHIN_BOSS, fp.BELOW_LIP,
         }
@@ -62,7 +62,10 @@ class Relief:
         fit = None
         if good:
             fit = RBFInterpolator(
-                places, np.clip(measured - model, -0.6, 0.6), kernel="thin_plate_spline", smoothing=SMOOTHING * len(places)
+                places,
+                np.clip(measured - model, -0.6, 0.6),
+                kernel="thin_plate_spline",
+                smoothing=SMOOTHING * len(places),
             )
         relief = cls(fit, layout.oval, 0.0)
         at_eyes = np.array([[slit.x[k], slit.middle[k]] for slit in layout.slits[:2] for k in (0, -1)])

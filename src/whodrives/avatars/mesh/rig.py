@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,8 +74,11 @@ class MeshRig:
         device = torch.device(device)
         if device == self.device:
             return self
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device) for k, v in moved.items() if isinstance(v, Tensor | Surface | Slits)})
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in values.items() if isinstance(value, Tensor | Surface | Slits)
+        }
+        return replace(self, **moved)
 
 
 def build_rig(face: Face, size: int = 128, device: torch.device | str = "cpu") -> MeshRig:
