@@ -252,7 +252,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--controls", type=int, default=160, help="videos for the motion controls; 0 leaves them out")
     options = parser.parse_args()
-    torch.set_num_threads(options.workers)
+    torch.set_num_threads(1 if options.workers > 1 else torch.get_num_threads())
     if options.work:
         report, failures, facts = audit(options.root, options, options.work)
     else:

@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 from rich.progress import track
 
 from whodrives.data.manifest import read_manifest
@@ -47,7 +46,6 @@ def main() -> int:
     parser.add_argument("--weights", default="bundled")
     parser.add_argument("--generator", default="warp")
     options = parser.parse_args()
-    torch.set_num_threads(2)
     (one, n), (two, m) = (
         per_target(root, options.weights, options.generator) for root in (options.first, options.second)
     )

@@ -86,7 +86,6 @@ def main() -> int:
     parser.add_argument("--weights", default="bundled")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    torch.set_num_threads(2)
     faces = (
         load_portraits(options.portraits, split="test")
         if options.portraits

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 # Intensity of AU45 at which an eye is closed.
 SHUT = 2.5
 # Jaw: drop of the chin per unit of AU26, and where the axis runs about which it turns (y, z).
-JAW_DROP, JAW_AXIS = 0.0605, (0.75, 1.25)
+JAW_DROP, JAW_AXIS = 0.066, (0.75, 1.25)
 # Sideways shift of chin and mouth at 1 (6 and 5 mm).
 JAW_SIDE, MOUTH_SIDE = 0.1, 0.08
 
@@ -46,8 +46,8 @@ class Muscle:
 
 MUSCLES: dict[str, tuple[Muscle, ...]] = {
     # frontalis, inner and outer part
-    "AU01": (Muscle("brow_inner", (0.03, -0.85), (0.0, 0.04), 0.0236, 0.22, 0.5),),
-    "AU02": (Muscle("brow_outer", (-0.04, -0.8), (-0.06, 0.03), 0.0245, 0.2, 0.5),),
+    "AU01": (Muscle("brow_inner", (0.03, -0.85), (0.0, 0.04), 0.034, 0.22, 0.5),),
+    "AU02": (Muscle("brow_outer", (-0.04, -0.8), (-0.06, 0.03), 0.029, 0.2, 0.5),),
     # corrugator and procerus
     "AU04": (
         Muscle("bridge", (0.0, 0.12), (0.36, -0.34), 0.021, 0.3, 0.6),
@@ -63,7 +63,7 @@ MUSCLES: dict[str, tuple[Muscle, ...]] = {
     # levator labii superioris
     "AU10": (Muscle("lip_upper", (0.2, -0.75), (0.0, 0.0), 0.02, 0.22, 0.55, lower=0.25),),
     # zygomaticus major
-    "AU12": (Muscle("lip_corner", (0.62, -0.72), (0.0, 0.0), 0.0387, 0.42, 0.8),),
+    "AU12": (Muscle("lip_corner", (0.62, -0.72), (0.0, 0.0), 0.043, 0.42, 0.8),),
     # buccinator
     "AU14": (Muscle("lip_corner", (0.7, -0.04), (0.0, 0.0), 0.018, 0.25, 0.6),),
     # depressor anguli oris

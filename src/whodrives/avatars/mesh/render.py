@@ -21,7 +21,7 @@ from whodrives.errors import InputError
 
 LUMA = (0.299, 0.587, 0.114)
 # Pixels drawn at once: on a CPU as many as its cache holds.
-CPU_PIXELS, GPU_PIXELS = 2 * 256**2, 256 * 256**2
+CPU_PIXELS, GPU_PIXELS = 4 * 256**2, 256 * 256**2
 # Lids meet at this intensity of AU45 and go no farther.
 SHUT = 2.5
 
@@ -39,7 +39,7 @@ def render(
     rigs : B rigs of one size S (repeats allowed).
     controls : float (B, T, 33) in the order and units of `tracks.CHANNELS`; its device does the work. Gaze is taken as
         eye-in-head; either eye is shut at AU45 +- AU45_lr = 2.5.
-    nuisance : B draws, or None for none. Its seed also draws the light on the head.
+    nuisance : B draws, or None for none. Its look also draws the light on the head.
     grey : one luma channel (0.299 R + 0.587 G + 0.114 B), else RGB.
 
     Returns
@@ -132,7 +132,7 @@ class _Video:
     def __init__(self, rig: MeshRig, nuisance: Nuisance | None, grey: bool) -> None:
         self.rig = rig
         device, side = rig.device, rig.finer * rig.size
-        light = draw_light(None if nuisance is None else nuisance.seed)
+        light = draw_light(None if nuisance is None else nuisance.look)
         self.light = torch.tensor(light, device=device)
         nuisance = Nuisance.none() if nuisance is None else nuisance
         self.crop = crop_maps([nuisance], device)[0].cpu() if nuisance != Nuisance.none() else None
