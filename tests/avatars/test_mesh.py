@@ -15,7 +15,7 @@ from whodrives.avatars.mesh import MeshGenerator, MeshRig, build_rig, render
 from whodrives.avatars.mesh.camera import project
 from whodrives.avatars.mesh.paint import resize
 from whodrives.avatars.mesh.photo import photo_head
-from whodrives.avatars.mesh.render import move_vertices
+from whodrives.avatars.mesh.renderer import move_vertices
 from whodrives.avatars.mesh.still import draw_still, project_landmarks
 from whodrives.avatars.nuisance import Nuisance
 from whodrives.avatars.procedural import procedural_face
@@ -265,7 +265,7 @@ def test_nuisance_crops_and_lights_without_motion(rig: MeshRig) -> None:
     assert torch.equal(noisy[0], noisy[1])
     assert not torch.equal(noisy[0], noisy[2])
     # A turned head is lit from a side that the seed draws.
-    turned = [render([rig], controls({"yaw": 0.4}), [Nuisance(seed=s)])[0, 1] for s in (1, 2)]
+    turned = [render([rig], controls({"yaw": 0.4}), [Nuisance(look=s)])[0, 1] for s in (1, 2)]
     assert not torch.equal(turned[0], turned[1])
 
 

@@ -22,8 +22,9 @@ from whodrives.avatars.mesh.slits import Slits, find_slits
 from whodrives.avatars.mesh.still import build_surface
 from whodrives.errors import InputError
 
-# Small pictures are drawn twice as large and averaged down: lips part and lids close by less than a pixel.
-COARSE = 192
+# Pictures smaller than this are drawn twice as large and averaged down. Photos have soft rims that move smoothly from
+# 96 pixels on; the meshes of CG heads have none, and lips and lids that move by less than a pixel would pop.
+COARSE_PHOTO, COARSE_MESH = 96, 192
 # Framings that differ less than this (inter-ocular distances, or share of their size) from that of `draw_still` are it.
 SAME_FRAMING = 0.05
 MIN_SIZE = 32
@@ -103,7 +104,7 @@ def build_rig(face: Face, size: int = 128, device: torch.device | str = "cpu") -
 
 
 def _of_photo(face: Face, size: int) -> MeshRig:
-    finer = 2 if size < COARSE else 1
+    finer = 2 if size < COARSE_PHOTO else 1
     side = finer * size
     head = photo_head(face, side)
     mesh, atlas = head.mesh, head.atlas
@@ -136,7 +137,7 @@ def _of_mesh(face: Face, size: int) -> MeshRig:
     mesh = face.mesh
     assert mesh is not None
     surface, normals = build_surface(mesh)
-    finer = 2 if size < COARSE else 1
+    finer = 2 if size < COARSE_MESH else 1
     framing = _framing(face).scaled(finer * size)
     texture = torch.from_numpy(mesh.texture).permute(2, 0, 1).float() / 255
     shrink = _texels_per_pixel(mesh.vertices, mesh.uv, surface.triangles.numpy(), mesh.texture.shape, framing)
