@@ -48,6 +48,8 @@ from whodrives.video.windows import cut_windows, gather
 
 VIDEO = {".mp4", ".mpg", ".avi", ".mov", ".mkv", ".webm"}
 FPS, SIZE, LENGTH = 25.0, 256, 64
+# Of longer clips only the beginning is shown, so that nobody gets more evidence than others.
+SECONDS = 6.0
 
 
 def clips_of(folder: str) -> list[Path]:
@@ -60,7 +62,7 @@ def clips_of(folder: str) -> list[Path]:
 def render(generator: str, face: Face, track: MotionTrack, seed: Sequence[int], path: Path, neutral: bool) -> None:
     """One avatar video of a whole track."""
     made = load_generator(generator)
-    values = track.resample(FPS).values
+    values = track.resample(FPS).values[: round(SECONDS * FPS)]
     controls = torch.from_numpy(np.zeros_like(values) if neutral else values)
     nuisance = sample_nuisance(np.random.default_rng(list(seed)))
     with torch.inference_mode():

@@ -23,7 +23,7 @@ from whodrives.avatars.encode import write_mp4
 from whodrives.avatars.faces import Face
 from whodrives.avatars.footage import cut_footage, find_footage, read_rgb, run_command
 from whodrives.avatars.generator import GENERATORS, load_generator
-from whodrives.avatars.nuisance import FrameNoise, Nuisance, apply_photometry, crop_maps
+from whodrives.avatars.nuisance import LUMA, FrameNoise, Nuisance, apply_photometry, crop_maps
 from whodrives.avatars.procedural import procedural_face
 from whodrives.avatars.tracks import CHANNELS
 from whodrives.errors import InputError
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from whodrives.avatars.workers import Take
 
 PLACEHOLDERS = ("still", "driving", "track", "out", "fps", "size")
-LUMA = (0.299, 0.587, 0.114)
 _PLACE = re.compile(r"\{([a-z]+)\}")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from whodrives.avatars.faces import Face
 from whodrives.avatars.nuisance import Nuisance
+from whodrives.avatars.tracks import CHANNELS
 from whodrives.errors import InputError
 
 
@@ -85,6 +86,28 @@ class Generator(Protocol[R]):
         InputError
             Shapes disagree or a control is not finite.
         """
+
+
+def check_render(rigs: Sequence[Rig], controls: Tensor, nuisance: Sequence[Any]) -> None:
+    """What every generator's `render` demands of its input.
+
+    Raises
+    ------
+    InputError
+        Shapes disagree, rigs differ in size, or a control is not finite.
+    """
+    if controls.ndim != 3 or controls.shape[-1] != len(CHANNELS) or 0 in controls.shape:
+        raise InputError(f"render: controls must be (B, T, {len(CHANNELS)}), got {tuple(controls.shape)}")
+    if not (len(rigs) == len(nuisance) == len(controls)):
+        raise InputError(
+            f"render: {len(rigs)} rigs, {len(nuisance)} nuisance draws and {len(controls)} control tracks; "
+            "give one of each for every video"
+        )
+    sizes = sorted({rig.size for rig in rigs})
+    if len(sizes) != 1:
+        raise InputError(f"render: rigs have different sizes {sizes}; build them with one size")
+    if not bool(torch.isfinite(controls).all()):
+        raise InputError("render: controls hold a value that is not finite; bridge gaps before rendering")
 
 
 def _warp() -> Generator[Any]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+# Weights of red, green and blue in the luma that the preprocessing contract sees.
+LUMA = (0.299, 0.587, 0.114)
 # Frame rates at which sources run; the contract's 25 is one of them.
 SOURCE_FPS = (24.0, 25.0, 30000 / 1001, 30.0)
 

@@ -10,16 +10,15 @@ from torch.nn import functional as F
 
 from whodrives.avatars.background import with_background
 from whodrives.avatars.faces import Face
+from whodrives.avatars.generator import check_render
 from whodrives.avatars.keypoint.actions import CAMERA, channel_table, drive, lid_closure
 from whodrives.avatars.keypoint.bottleneck import RESIDUE, Bottleneck, recolour, soften
 from whodrives.avatars.keypoint.dense import GRID, dense_motion
 from whodrives.avatars.keypoint.occlusion import lids, mouth
 from whodrives.avatars.keypoint.rig import KeypointRig, build_rig
-from whodrives.avatars.nuisance import FrameNoise, Nuisance, apply_photometry, crop_maps
-from whodrives.avatars.tracks import CHANNELS, INDEX
-from whodrives.errors import InputError
+from whodrives.avatars.nuisance import LUMA, FrameNoise, Nuisance, apply_photometry, crop_maps
+from whodrives.avatars.tracks import INDEX
 
-LUMA = (0.299, 0.587, 0.114)
 # Frames worked on at once: on a CPU the largest temporary (frames x 4096 places x 53 key points) stays under 14 MB.
 CPU_FRAMES, GPU_FRAMES = 16, 256
 
@@ -50,7 +49,7 @@ def render(
         Shapes disagree or a control is not finite.
     """
     nuisance = [Nuisance.none()] * len(rigs) if nuisance is None else list(nuisance)
-    _check(rigs, controls, nuisance)
+    check_render(rigs, controls, nuisance)
     device, size = controls.device, rigs[0].size
     controls = controls.to(torch.float32)
     b, t = controls.shape[:2]
@@ -86,21 +85,6 @@ class KeypointGenerator:
     ) -> Tensor:
         """`render`."""
         return render(rigs, controls, nuisance, grey)
-
-
-def _check(rigs: Sequence[KeypointRig], controls: Tensor, nuisance: Sequence[Nuisance]) -> None:
-    if controls.ndim != 3 or controls.shape[-1] != len(CHANNELS) or 0 in controls.shape:
-        raise InputError(f"keypoint: controls must be (B, T, {len(CHANNELS)}), got {tuple(controls.shape)}")
-    if not (len(rigs) == len(nuisance) == len(controls)):
-        raise InputError(
-            f"keypoint: {len(rigs)} rigs, {len(nuisance)} nuisance draws and {len(controls)} control tracks; "
-            "give one of each for every video"
-        )
-    sizes = sorted({rig.size for rig in rigs})
-    if len(sizes) != 1:
-        raise InputError(f"keypoint: rigs have different sizes {sizes}; build them with one size")
-    if not bool(torch.isfinite(controls).all()):
-        raise InputError("keypoint: controls hold a value that is not finite; bridge gaps before rendering")
 
 
 def _crop_grid(crop: Tensor, side: int) -> Tensor:

@@ -10,16 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from whodrives.avatars.faces import Face
+from whodrives.avatars.generator import check_render
 from whodrives.avatars.mesh.camera import POSE, gaze_rotations, project, rotations, turn_head
 from whodrives.avatars.mesh.lighting import change_of_light, draw_light, lambert
 from whodrives.avatars.mesh.rig import MeshRig, build_rig
 from whodrives.avatars.mesh.scene import draw, draw_layers
 from whodrives.avatars.mesh.still import WALL
-from whodrives.avatars.nuisance import FrameNoise, Nuisance, apply_photometry, crop_maps
-from whodrives.avatars.tracks import CHANNELS, INDEX
-from whodrives.errors import InputError
+from whodrives.avatars.nuisance import LUMA, FrameNoise, Nuisance, apply_photometry, crop_maps
+from whodrives.avatars.tracks import INDEX
 
-LUMA = (0.299, 0.587, 0.114)
 # Pixels drawn at once: on a CPU as many as its cache holds.
 CPU_PIXELS, GPU_PIXELS = 4 * 256**2, 256 * 256**2
 # Lids meet at this intensity of AU45 and go no farther.
@@ -52,7 +51,7 @@ def render(
         Shapes disagree or a control is not finite.
     """
     draws: list[Nuisance | None] = [None] * len(rigs) if nuisance is None else list(nuisance)
-    _check(rigs, controls, draws)
+    check_render(rigs, controls, draws)
     device, size = controls.device, rigs[0].size
     controls = controls.to(torch.float32)
     b, t = controls.shape[:2]
@@ -87,21 +86,6 @@ class MeshGenerator:
     ) -> Tensor:
         """`render`."""
         return render(rigs, controls, nuisance, grey)
-
-
-def _check(rigs: Sequence[MeshRig], controls: Tensor, nuisance: Sequence[Nuisance | None]) -> None:
-    if controls.ndim != 3 or controls.shape[-1] != len(CHANNELS) or 0 in controls.shape:
-        raise InputError(f"mesh: controls must be (B, T, {len(CHANNELS)}), got {tuple(controls.shape)}")
-    if not (len(rigs) == len(nuisance) == len(controls)):
-        raise InputError(
-            f"mesh: {len(rigs)} rigs, {len(nuisance)} nuisance draws and {len(controls)} control tracks; "
-            "give one of each for every video"
-        )
-    sizes = sorted({rig.size for rig in rigs})
-    if len(sizes) != 1:
-        raise InputError(f"mesh: rigs have different sizes {sizes}; build them with one size")
-    if not bool(torch.isfinite(controls).all()):
-        raise InputError("mesh: controls hold a value that is not finite; bridge gaps before rendering")
 
 
 def move_vertices(rig: MeshRig, controls: Tensor) -> Tensor:

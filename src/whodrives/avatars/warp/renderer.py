@@ -10,17 +10,16 @@ from torch.nn import functional as F
 
 from whodrives.avatars.background import with_background
 from whodrives.avatars.faces import Face
-from whodrives.avatars.nuisance import FrameNoise, Nuisance, apply_photometry, crop_maps
-from whodrives.avatars.tracks import CHANNELS, INDEX
+from whodrives.avatars.generator import check_render
+from whodrives.avatars.nuisance import LUMA, FrameNoise, Nuisance, apply_photometry, crop_maps
+from whodrives.avatars.tracks import INDEX
 from whodrives.avatars.warp.edges import LID_SHAPE, LIP_SHAPE
 from whodrives.avatars.warp.fields import GRID
 from whodrives.avatars.warp.rig import WarpRig, build_rig
 from whodrives.avatars.warp.units import OPENING
-from whodrives.errors import InputError
 
 __all__ = ["WarpGenerator", "WarpRig", "build_rig", "render"]
 
-LUMA = (0.299, 0.587, 0.114)
 # Distance from camera to head in inter-ocular distances (75 cm): what tz means for the size of the face.
 CAMERA = 12.0
 # Pixels worked on at once (32 frames at 128 x 128): fewer cost calls, more leave the caches, and above about 32 MB
@@ -58,7 +57,7 @@ def render(
         Shapes disagree or a control is not finite.
     """
     nuisance = [Nuisance.none()] * len(rigs) if nuisance is None else list(nuisance)
-    _check(rigs, controls, nuisance)
+    check_render(rigs, controls, nuisance)
     device, size = controls.device, rigs[0].size
     controls = controls.to(torch.float32)
     b, t = controls.shape[:2]
@@ -94,21 +93,6 @@ class WarpGenerator:
     ) -> Tensor:
         """`render`."""
         return render(rigs, controls, nuisance, grey)
-
-
-def _check(rigs: Sequence[WarpRig], controls: Tensor, nuisance: Sequence[Nuisance]) -> None:
-    if controls.ndim != 3 or controls.shape[-1] != len(CHANNELS) or 0 in controls.shape:
-        raise InputError(f"render: controls must be (B, T, {len(CHANNELS)}), got {tuple(controls.shape)}")
-    if not (len(rigs) == len(nuisance) == len(controls)):
-        raise InputError(
-            f"render: {len(rigs)} rigs, {len(nuisance)} nuisance draws and {len(controls)} control tracks; "
-            "give one of each for every video"
-        )
-    sizes = sorted({rig.size for rig in rigs})
-    if len(sizes) != 1:
-        raise InputError(f"render: rigs have different sizes {sizes}; build them with one size")
-    if not bool(torch.isfinite(controls).all()):
-        raise InputError("render: controls hold a value that is not finite; bridge gaps before rendering")
 
 
 def head_motion(controls: Tensor, unit: Tensor) -> Tensor:
