@@ -95,8 +95,34 @@ def test_neutral_is_measured_on_valid_frames() -> None:
     values[:100] += 50
     out = subtract_neutral(values, valid)
     seen = out[valid]
-    np.testing.assert_allclose(np.percentile(seen[:, :17], 10, axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(np.median(seen[:, 17:], axis=0), 0, atol=1e-12)
+    sided = [CHANNELS.index(name.removesuffix("_lr")) for name in CHANNELS if name.endswith("_lr")]
+    halves = [CHANNELS.index(name) for name in CHANNELS if name.endswith("_lr")]
+    symmetric = [number for number in range(17) if number not in sided]
+    middle = [number for number in range(17, 33) if number not in halves]
+    np.testing.assert_allclose(np.percentile(seen[:, symmetric], 10, axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(np.median(seen[:, middle], axis=0), 0, atol=1e-12)
+    for sign in (1, -1):
+        side = seen[:, sided] + sign * seen[:, halves]
+        np.testing.assert_allclose(np.percentile(side, 10, axis=0), 0, atol=1e-12)
+
+
+def test_a_smile_of_one_side_stays_on_its_side() -> None:
+    """The left half smiles in 60% of the frames, the right half never does."""
+    values = np.zeros((300, 33))
+    smiling = np.arange(300) % 100 < 60
+    values[smiling, INDEX["AU12"]] = values[smiling, INDEX["AU12_lr"]] = 1.5
+    out = subtract_neutral(values, np.ones(300, dtype=bool))
+    left, right = (out[:, INDEX["AU12"]] + sign * out[:, INDEX["AU12_lr"]] for sign in (1, -1))
+    np.testing.assert_allclose(right, 0, atol=1e-12)
+    np.testing.assert_allclose(left, np.where(smiling, 3.0, 0.0), atol=1e-12)
+
+
+@pytest.mark.parametrize(("fps", "longest"), [(8.0, 1), (24.0, 4), (25.0, 5), (30.0, 6)])
+def test_no_more_than_a_fifth_of_a_second_is_bridged(fps: float, longest: int) -> None:
+    for missing, bridged in ((longest, True), (longest + 1, False)):
+        values = noise(60)
+        values[20 : 20 + missing] = np.nan
+        assert condition(values, None, fps)[1].all() == bridged
 
 
 def test_a_constant_offset_does_not_survive() -> None:

@@ -79,7 +79,7 @@ def cut_clips(tracks: Sequence[MotionTrack], clips: int, length: int, fps: float
     Raises
     ------
     InputError
-        A driver has no recording with `length` frames of which 90% are valid, or too few for different clips.
+        A driver has no recording with `length` valid frames in a row, or too few for different clips.
     """
     takes: dict[str, list[tuple[MotionTrack, MotionTrack, NDArray[np.int64]]]] = {}
     for original in tracks:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
-from whodrives.avatars.tracks import AU_CHANNELS, CHANNELS, GAZE_CHANNELS, INDEX, POSE_CHANNELS
+from whodrives.avatars.tracks import AU_CHANNELS, CHANNELS, GAZE_CHANNELS, INDEX, POSE_CHANNELS, SIDE_CHANNELS
 from whodrives.errors import InputError
 
 AU = slice(0, len(AU_CHANNELS))
@@ -22,6 +22,9 @@ EXPRESSION = slice(0, len(AU_CHANNELS) + len(GAZE_CHANNELS))
 POSE = slice(EXPRESSION.stop, EXPRESSION.stop + len(POSE_CHANNELS))
 TRANSLATION = slice(INDEX["tx"], INDEX["tz"] + 1)
 SIDES = slice(POSE.stop, len(CHANNELS))
+# Half differences between the sides, and the units that they belong to.
+HALF_DIFFERENCES = [INDEX[name] for name in SIDE_CHANNELS if name.endswith("_lr")]
+SIDED = [INDEX[name.removesuffix("_lr")] for name in SIDE_CHANNELS if name.endswith("_lr")]
 # From the top of the neck, level with the chin, to the midpoint of the eyes, in inter-ocular distances.
 NECK_TO_EYES = (0.0, -1.9, -1.0)
 # Pose axes that tables without a true head pose do not carry well enough to show.
@@ -132,7 +135,7 @@ def condition(
         valid_now &= np.asarray(confidence) >= options.min_confidence  # a NaN confidence is a gap as well
     if not valid_now.any():
         raise InputError(f"none of the {len(values)} frames has confidence >= {options.min_confidence} and all values")
-    out, valid = bridge_gaps(np.asarray(values, dtype=np.float64), valid_now, round(options.max_gap_seconds * fps))
+    out, valid = bridge_gaps(np.asarray(values, dtype=np.float64), valid_now, int(options.max_gap_seconds * fps + 1e-6))
     out = low_pass(out, fps, options)
     if options.remove_neutral:
         out = subtract_neutral(out, valid if valid.any() else valid_now, options)
@@ -211,8 +214,14 @@ def low_pass(values: NDArray[np.float64], fps: float, options: Conditioning) -> 
 def subtract_neutral(
     values: NDArray[np.float64], valid: NDArray[np.bool_], options: Conditioning = DEFAULT
 ) -> NDArray[np.float64]:
-    """(N, 33) minus the recording's neutral: a low percentile of each action unit, the median of the others."""
-    seen = values[valid]
-    neutral = np.median(seen, axis=0)
-    neutral[AU] = np.percentile(seen[:, AU], options.au_percentile, axis=0)
-    return values - neutral
+    """(N, 33) minus the recording's neutral: a low percentile of each action unit, the median of the others.
+
+    A unit with sides has a neutral on each side, or a smile that only one half makes would leave the resting face with
+    the opposite one: left = unit + difference, right = unit - difference.
+    """
+    out = values - np.median(values[valid], axis=0)
+    out[:, AU] = values[:, AU] - np.percentile(values[valid][:, AU], options.au_percentile, axis=0)
+    sides = np.stack([values[:, SIDED] + values[:, HALF_DIFFERENCES], values[:, SIDED] - values[:, HALF_DIFFERENCES]])
+    left, right = sides - np.percentile(sides[:, valid], options.au_percentile, axis=1)[:, None]
+    out[:, SIDED], out[:, HALF_DIFFERENCES] = (left + right) / 2, (left - right) / 2
+    return out

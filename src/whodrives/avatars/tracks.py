@@ -112,8 +112,11 @@ class MotionTrack:
         part = slice(start, start + length)
         return replace(self, values=self.values[part], valid=self.valid[part])
 
-    def window_starts(self, length: int, hop: int = 1, min_valid: float = 0.9) -> NDArray[np.int64]:
-        """First frames, every `hop` frames, of the windows in which at least `min_valid` of the frames are valid."""
+    def window_starts(self, length: int, hop: int = 1, min_valid: float = 1.0) -> NDArray[np.int64]:
+        """First frames, every `hop` frames, of the windows in which at least `min_valid` of the frames are valid.
+
+        Bridged gaps of up to 0.2 s count as valid; frames in longer ones are straight lines that nobody moved along.
+        """
         if length < 1 or hop < 1:
             raise InputError(f"window length and hop must be at least 1 frame, got {length} and {hop}")
         if len(self.values) < length:
