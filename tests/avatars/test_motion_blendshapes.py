@@ -66,13 +66,31 @@ def test_csv_says_the_same_and_may_hold_a_head_pose(tmp_path: Path) -> None:
     raw = blendshapes_raw(path)
     assert not raw.true_head_pose
     np.testing.assert_allclose(raw.values, expected(), atol=1e-6)
-    pose = np.random.default_rng(3).normal(0, 0.1, (N, 4))
-    rows = [[*row, *turn] for row, turn in zip(rows, pose.tolist(), strict=True)]
-    header = ",".join([*names, "pitch", "yaw", "roll", "tx"])
-    path.write_text("\n".join([header, *(",".join(f"{v:.9g}" for v in row) for row in rows)]))
+    pose = np.random.default_rng(3).normal(0, 0.1, (N, 6))
+
+    def with_pose(*columns: str, factor: float = 1.0) -> None:
+        held = pose[:, : len(columns)].copy()
+        held[:, 3:] *= factor
+        wide = [[*row, *turn] for row, turn in zip(rows, held.tolist(), strict=True)]
+        header = ",".join([*names, *columns])
+        path.write_text("\n".join([header, *(",".join(f"{v:.9g}" for v in row) for row in wide)]))
+
+    with_pose("pitch", "yaw", "roll", "tx", "ty", "tz")
     raw = blendshapes_raw(path)
     assert raw.true_head_pose
-    np.testing.assert_allclose(raw.values[:, 19:23], pose, atol=1e-6)
+    assert raw.has_translation
+    np.testing.assert_allclose(raw.values[:, 19:25], pose, atol=1e-6)
+    with_pose("pitch", "yaw", "roll", "tx", "ty", "tz", factor=300.0)
+    with pytest.raises(errors.WrongUnitsError, match="not mm"):
+        blendshapes_raw(path)
+    with_pose("pitch", "yaw", "roll", "tx")
+    with pytest.raises(errors.MissingColumnsError, match="all three or none"):
+        blendshapes_raw(path)
+    with_pose("pitch", "yaw", "roll")
+    assert not blendshapes_raw(path).has_translation
+    track = read_blendshapes(path)
+    assert track.values[:, 20].any()
+    assert not track.values[:, 22:25].any()  # a head that turns where nobody measured its place stays in its place
     path.write_text(path.read_text().replace("timestamp_ms", "when"))
     with pytest.raises(errors.MissingColumnsError, match="time_s"):
         blendshapes_raw(path)
@@ -160,3 +178,22 @@ def test_sides_arrive(path: Path) -> None:
     track = read_blendshapes(path, conditioning=None)
     np.testing.assert_allclose(track.values[:, INDEX["AU12"]], 1.5, atol=1e-6)
     np.testing.assert_allclose(track.values[:, INDEX["AU12_lr"]], 1.5, atol=1e-6)
+
+
+def test_nothing_but_zeros_is_no_face(tmp_path: Path) -> None:
+    path = tmp_path / "take.csv"
+    rows = np.column_stack([np.arange(N) / 30, np.array([list(frame.values())[1:] for frame in scores()])])
+    rows[10:14, 1:] = 0.0
+    header = ",".join(["time_s", *SHAPES])
+    path.write_text("\n".join([header, *(",".join(f"{v:.9g}" for v in row) for row in rows)]))
+    raw = blendshapes_raw(path)
+    assert np.flatnonzero(~np.isfinite(raw.values).all(axis=1)).tolist() == [10, 11, 12, 13]
+
+
+def test_confidence_in_percent_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "take.csv"
+    rows = [[k / 30, 30.0, *list(frame.values())[1:]] for k, frame in enumerate(scores())]
+    header = ",".join(["time_s", "confidence", *SHAPES])
+    path.write_text("\n".join([header, *(",".join(f"{v:.9g}" for v in row) for row in rows)]))
+    with pytest.raises(errors.WrongUnitsError, match="percent"):
+        blendshapes_raw(path)

@@ -103,8 +103,12 @@ def test_subframes_and_given_rates(path: Path) -> None:
     np.testing.assert_allclose(np.diff(seconds_of_timecode(path, codes)), 1 / 60, atol=1e-9)
     slow = seconds_of_timecode(path, [code(k, 30) for k in range(90)], timecode_fps=29.97)
     np.testing.assert_allclose(np.diff(slow), 1 / 29.97, atol=1e-9)
-    short = seconds_of_timecode(path, [code(k, 60) for k in range(20)])  # a third of a second: the app's default
-    np.testing.assert_allclose(np.diff(short), 1 / 60, atol=1e-9)
+    short = [code(k, 60) for k in range(20)]  # a third of a second
+    with pytest.raises(errors.TimeStampError, match="give timecode_fps"):
+        seconds_of_timecode(path, short)
+    np.testing.assert_allclose(np.diff(seconds_of_timecode(path, short, timecode_fps=60)), 1 / 60, atol=1e-9)
+    ticking = seconds_of_timecode(path, [code(k, 30) for k in range(15, 60)])  # one and a half seconds
+    np.testing.assert_allclose(np.diff(ticking), 1 / 30, atol=1e-9)
     with pytest.raises(errors.TimeStampError, match="does not fit 30"):
         seconds_of_timecode(path, codes=[code(k, 60) for k in range(120)], timecode_fps=30)
 

@@ -58,7 +58,7 @@ def test_values_come_in_our_units(path: Path, separator: str) -> None:
     track = read_openface(write(path, data, separator), conditioning=None, licence="CC0")
     assert (track.driver, track.recording, track.fps) == ("täke 1", "täke 1", 30.0)
     assert (track.source, track.licence) == (str(path), "CC0")
-    for channel, column in {"AU12": "AU12_r", "gaze_x": "gaze_angle_x", "pitch": "pose_Rx", "roll": "pose_Rz"}.items():
+    for channel, column in {"AU12": "AU12_r", "pitch": "pose_Rx", "yaw": "pose_Ry", "roll": "pose_Rz"}.items():
         np.testing.assert_allclose(track.values[:, INDEX[channel]], data[column], atol=1e-6)
     # Translation is that of the eyes: the tracked point, and the turned way from it up to them.
     a, b, c = data["pose_Rx"][7], data["pose_Ry"][7], data["pose_Rz"][7]
@@ -69,6 +69,23 @@ def test_values_come_in_our_units(path: Path, separator: str) -> None:
     expected = (point + rx @ ry @ rz @ ORIGIN_TO_EYES_MM) / INTER_OCULAR_MM
     np.testing.assert_allclose(track.values[7, [INDEX["tx"], INDEX["ty"], INDEX["tz"]]], expected, rtol=1e-5)
     assert not track.values[:, 25:].any()
+
+
+def test_gaze_is_turned_into_the_head(path: Path) -> None:
+    data = columns()
+    turn = 0.35 * np.sin(np.arange(60) / 5)
+    still = np.zeros(60)
+    data |= {"gaze_angle_x": still, "gaze_angle_y": still, "pose_Rx": still, "pose_Ry": turn, "pose_Rz": still}
+    gaze = [INDEX["gaze_x"], INDEX["gaze_y"]]
+    # Eyes on the camera while the nose goes to the left of the image: in the head they go to the right.
+    fixed = read_openface(write(path, data), conditioning=None).values[:, gaze]
+    np.testing.assert_allclose(fixed, np.stack([turn, still], axis=1), atol=1e-6)
+    # Eyes that stay in the head look where the nose points.
+    data |= {"gaze_angle_x": -turn}
+    np.testing.assert_allclose(read_openface(write(path, data), conditioning=None).values[:, gaze], 0, atol=1e-6)
+    # The same by nodding: the nose goes down, and down in the image is positive.
+    data |= {"gaze_angle_x": still, "gaze_angle_y": turn, "pose_Rx": turn, "pose_Ry": still}
+    np.testing.assert_allclose(read_openface(write(path, data), conditioning=None).values[:, gaze], 0, atol=1e-6)
 
 
 def test_conditioned_by_default_with_its_true_head_pose(path: Path) -> None:

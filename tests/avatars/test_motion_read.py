@@ -11,6 +11,7 @@ import pytest
 from whodrives.avatars.arkit import ARKIT
 from whodrives.avatars.conditioning import Conditioning
 from whodrives.avatars.motion import errors
+from whodrives.avatars.motion.csvfile import read_csv
 from whodrives.avatars.motion.read import motion_format, read_motion
 from whodrives.avatars.motion.tables import COLUMN_OF
 from whodrives.avatars.tracks import AU_CHANNELS, INDEX
@@ -103,7 +104,10 @@ def test_folders_hold_drivers(tmp_path: Path) -> None:
     assert [(t.driver, t.recording) for t in tracks] == [("ana", "ana-one"), ("ana", "ana-two"), ("bo", "bo-one")]
     (tmp_path / "bo" / "bad.csv").write_text("a,b\n1,2\n")
     with pytest.raises(errors.UnknownFormatError, match=r"bad\.csv.*columns begin a, b.*OpenFace"):
-        read_motion(tmp_path)
+        read_motion(tmp_path / "bo" / "bad.csv")
+    (tmp_path / "bo" / "take.json").write_text('{"appVersion": "1.5"}')
+    with pytest.warns(UserWarning, match=r"left out bo/bad\.csv, bo/take\.json"):
+        assert len(read_motion(tmp_path)) == 3
     with pytest.raises(InputError, match="names its own drivers"):
         read_motion(tmp_path, driver="ana")
 
@@ -157,3 +161,45 @@ def test_damaged_files_raise_nothing_but_typed_errors(tmp_path: Path) -> None:
             assert np.isfinite(track.values).all()
     assert len(refused) > 50
     assert all(path in message for path, message in refused)
+
+
+def test_one_file_of_each_live_link_take(tmp_path: Path) -> None:
+    place = tmp_path / "ana"
+    for name in ("a.csv", "a_cal.csv", "a_raw.csv", "a_neutral.csv", "b_raw.csv", "c.csv"):
+        livelink(place / name)
+    with pytest.warns(UserWarning, match=r"left out ana/a\.csv, ana/a_neutral\.csv, ana/a_raw\.csv"):
+        tracks = read_motion(tmp_path)
+    assert [track.recording for track in tracks] == ["ana-a_cal", "ana-b_raw", "ana-c"]
+
+
+def test_faces_of_one_file(tmp_path: Path) -> None:
+    file = openface(tmp_path / "ana" / "of.csv")
+    lines = file.read_text().splitlines()
+    two = [f"face_id,{lines[0]}", *(f"0,{line}" for line in lines[1:]), *(f"1,{line}" for line in lines[1:])]
+    file.write_text("\n".join(two))
+    with pytest.raises(errors.SeveralFacesError, match="face_id= "):
+        read_motion(file)
+    assert len(read_motion(file, face_id=1)) == 1
+    assert len(read_motion(tmp_path, face_id=0)) == 1
+    with pytest.raises(InputError, match="leave face_id out"):
+        read_motion(livelink(tmp_path / "bo" / "ll.csv"), face_id=0)
+
+
+@pytest.mark.parametrize("blank", [b"\xef\xbb\xbf", b"\xff\xfe", b"\n\n", b",,,\n,,,\n"])
+def test_files_of_nothing(tmp_path: Path, blank: bytes) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(blank)
+    with pytest.raises(errors.TableError, match=r"x\.csv"):
+        read_motion(path)
+    with pytest.raises(errors.EmptyTableError, match="is empty"):
+        read_csv(path)
+
+
+def test_separators_and_blank_lines_before_the_format(tmp_path: Path) -> None:
+    file = openface(tmp_path / "of.csv")
+    text = file.read_text()
+    file.write_text("\n\n" + text)
+    assert len(read_motion(file)) == 1
+    file.write_text(text.replace(",", ";"))
+    with pytest.raises(errors.UnreadableTableError, match="separated by semicolons"):
+        read_motion(file)

@@ -147,7 +147,19 @@ def broken(change: str) -> Columns:
     elif change == "twice":
         data["frame"][10] = 9
     elif change == "huge hole":
-        data["frame"][50:60] += 10_000_000
+        data["frame"][50:60] += 100_000
+        data["time_s"][50:60] += 100_000 / 30
+    elif change == "hole in time":
+        data["time_s"][30:] += 10.0
+    elif change == "another rate":
+        data["time_s"][40:] = data["time_s"][40] + 0.1 * np.arange(len(data["time_s"]) - 40)
+    elif change == "backwards":
+        data["time_s"][30:] -= 5.0
+    elif change == "percent":
+        data["confidence"] = data["confidence"] * 30.0
+    elif change == "no frame number":
+        data["frame"] = data["frame"].astype(np.float64)
+        data["frame"][3] = np.nan
     return data
 
 
@@ -166,6 +178,11 @@ def broken(change: str) -> Columns:
         ("frozen clock", tables.WrongUnitsError, "seconds"),
         ("twice", tables.MissingColumnsError, "twice"),
         ("huge hole", tables.MissingColumnsError, "split the clip"),
+        ("hole in time", tables.TimeStampError, "frames 29 and 30 lie 10"),
+        ("another rate", tables.TimeStampError, "number frames by their times"),
+        ("backwards", tables.TimeStampError, "number frames by their times"),
+        ("percent", tables.WrongUnitsError, "percent"),
+        ("no frame number", tables.MissingColumnsError, "no number"),
     ],
 )
 def test_broken_tables_say_what_is_wrong(path: Path, change: str, error: type[tables.TableError], message: str) -> None:

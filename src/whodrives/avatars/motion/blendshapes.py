@@ -18,8 +18,8 @@ from whodrives.avatars.motion.errors import (
     UnreadableTableError,
     WrongUnitsError,
 )
-from whodrives.avatars.motion.livelink import check_weights
-from whodrives.avatars.motion.raw import RawMotion, check_units, to_track
+from whodrives.avatars.motion.livelink import all_zero, check_weights
+from whodrives.avatars.motion.raw import RawMotion, check_confidence, check_units, to_track
 from whodrives.avatars.tracks import CHANNELS, INDEX, POSE_CHANNELS, MotionTrack
 
 # FaceLandmarker knows all of ARKit's shapes but the tongue, and adds one called _neutral, which means nothing here.
@@ -39,8 +39,12 @@ def blendshapes_raw(
     """`read_blendshapes` before the uniform rate and the conditioning."""
     path = Path(path)
     read = _from_json if path.suffix.lower() == ".json" else _from_csv
-    time, weights, pose, confidence, true_pose = read(path)
+    time, weights, pose, confidence, true_pose, moves = read(path)
+    check_confidence(path, confidence)
     seen = np.isfinite(weights).all(axis=1)
+    # What exporters write when they saw no face; a real one never has all shapes at exactly 0.
+    weights[seen & all_zero(weights)] = np.nan
+    seen &= np.isfinite(weights).all(axis=1)
     if not seen.any():
         raise EmptyTableError(path, "no frame holds a face (blend shapes are missing everywhere)")
     check_weights(path, weights[seen])
@@ -48,9 +52,9 @@ def blendshapes_raw(
     if true_pose:
         columns = [INDEX[name] for name in POSE_CHANNELS]
         values[:, columns] = pose
-        check_units(path, np.where(np.isin(np.arange(len(CHANNELS)), columns[:3]), values, 0.0))
+        check_units(path, np.where(np.isin(np.arange(len(CHANNELS)), columns), values, 0.0))
     return RawMotion(
-        driver or path.stem, recording or path.stem, time, values, confidence, true_pose, str(path), licence
+        driver or path.stem, recording or path.stem, time, values, confidence, true_pose, str(path), licence, moves
     )
 
 
@@ -69,7 +73,7 @@ def read_blendshapes(
     path : JSON or CSV, told apart by the ending.
         JSON: a list of frames, or an object with such a list under ``frames``. A frame has one of ``time_s``,
         ``timestamp_s``, ``timestamp_ms``, ``timestamp_us``; ``blendshapes``, an object of name -> score or a list of
-        objects with ``categoryName`` (or ``category_name``) and ``score``, empty or null where no face was seen;
+        objects with ``categoryName`` (or ``category_name``) and ``score``, empty, null or all 0 where no face was seen;
         optionally ``matrix``, the 4 x 4 facial transformation matrix, as rows or as 16 numbers by rows or by columns;
         optionally ``confidence``. CSV: one of the same time columns, a column for each blend shape, optionally
         ``pitch``, ``yaw``, ``roll`` (radians), ``tx``, ``ty``, ``tz`` (inter-ocular distances, midpoint of the eyes)
@@ -91,7 +95,8 @@ def read_blendshapes(
     return to_track(blendshapes_raw(path, driver, recording, licence), conditioning, fps)
 
 
-_Parts = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], bool]
+# Time, weights, head pose, confidence; whether there is a head pose, and translation in it.
+_Parts = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], bool, bool]
 
 
 def pose_of_matrices(matrices: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -125,6 +130,9 @@ def _from_csv(path: Path) -> _Parts:
     weights[:, [ARKIT_INDEX[name] for name in SHAPES]] = table.numbers(SHAPES)
     pose = np.zeros((len(table), 6))
     true_pose = {"pitch", "yaw", "roll"} <= set(table.columns)
+    shift = [name for name in ("tx", "ty", "tz") if name in table.columns]
+    if shift and len(shift) < 3:
+        raise MissingColumnsError(path, f"has {' and '.join(shift)} but not all of tx, ty, tz; give all three or none")
     if true_pose:
         for number, name in enumerate(POSE_CHANNELS):
             if name in table.columns:
@@ -132,7 +140,7 @@ def _from_csv(path: Path) -> _Parts:
     confidence = np.ones(len(table))
     if "confidence" in table.columns:
         confidence = np.nan_to_num(table.numbers(["confidence"])[:, 0])
-    return time, weights, pose, confidence, true_pose
+    return time, weights, pose, confidence, true_pose, bool(shift)
 
 
 def _from_json(path: Path) -> _Parts:
@@ -163,7 +171,7 @@ def _from_json(path: Path) -> _Parts:
             matrices[row] = _matrix(path, row, frame["matrix"])
     true_pose = bool(np.isfinite(matrices).any())
     pose = pose_of_matrices(matrices) if true_pose else np.zeros((len(frames), 6))
-    return time, weights, pose, confidence, true_pose
+    return time, weights, pose, confidence, true_pose, True
 
 
 def _number(path: Path, row: int, name: str, value: Any) -> float:

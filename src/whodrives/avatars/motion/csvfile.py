@@ -101,17 +101,24 @@ def read_text(path: Path) -> str:
     return text
 
 
-def read_header(path: Path) -> tuple[str, ...]:
-    """Stripped column names of a CSV file, from its first line alone; empty when that is no text."""
+def read_header(path: Path) -> str:
+    """The first line of a text file that is not blank; empty when there is none, or it is no text."""
     try:
         with path.open("rb") as file:
-            line = file.readline(1 << 20)
-            if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                line = (line + file.read(1 << 18))[: 1 << 18 & ~1]
-                return tuple(name.strip() for name in line.decode("utf-16", "ignore").splitlines()[0].split(","))
-        return tuple(name.strip() for name in line.decode("utf-8-sig").split(","))
-    except (OSError, UnicodeDecodeError, IndexError):
-        return ()
+            start = file.read(1 << 20)
+    except OSError:
+        return ""
+    wide = start.startswith((b"\xff\xfe", b"\xfe\xff"))
+    # The piece may end within a character.
+    text = start[: len(start) & ~1].decode("utf-16", "ignore") if wide else start.decode("utf-8-sig", "ignore")
+    return next((line for line in text.splitlines() if line.strip()), "")
+
+
+def check_separator(path: Path, header: str) -> None:
+    """Raise `UnreadableTableError` when a header line is separated by something else than commas."""
+    if "," not in header and (";" in header or "\t" in header):
+        other = "semicolons" if ";" in header else "tabs"
+        raise UnreadableTableError(path, f"is separated by {other}; export it with commas and decimal points")
 
 
 def read_csv(path: str | Path) -> CsvTable:
@@ -128,15 +135,14 @@ def read_csv(path: str | Path) -> CsvTable:
     """
     path = Path(path)
     lines = read_text(path).splitlines()
-    first = lines[0]
-    if "," not in first and (";" in first or "\t" in first):
-        other = "semicolons" if ";" in first else "tabs"
-        raise UnreadableTableError(path, f"is separated by {other}; export it with commas and decimal points")
+    check_separator(path, next((line for line in lines if line.strip()), ""))
     try:
         rows = csv.reader(lines, strict=True, skipinitialspace=True)
         table = [row for row in rows if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise UnreadableTableError(path, f"is no well-formed CSV ({error}); export it again") from error
+    if not table:
+        raise EmptyTableError(path, "is empty; export it again")
     columns = tuple(name.strip() for name in table[0])
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:

@@ -18,9 +18,8 @@ from whodrives.avatars.tracks import INDEX, MotionTrack
 HEAD = ("HeadPitch", "HeadYaw", "HeadRoll")
 # ARKit turns about x right, y up, z towards the camera; ours are x right, y down, z away.
 HEAD_SIGNS = (1.0, -1.0, -1.0)
-# Timecode counts these nominal frames a second; the app's own default is 60.
+# Timecode counts these nominal frames a second.
 RATES = (24, 25, 30, 48, 50, 60)
-DEFAULT_RATE = 60
 _TIMECODE = re.compile(r"^(\d{1,2}):(\d{1,2}):(\d{1,2})([:;.])(\d{1,3}(?:\.\d+)?)$")
 _DAY = 86400.0
 _HINT = "give the file that Live Link Face writes for a take, with Timecode and 52 ARKit columns"
@@ -88,7 +87,7 @@ def read_livelink(
         the same.
     driver, recording : names; None takes the file's own without ending.
     timecode_fps : nominal frames a second that the timecode counts (29.97 and 59.94 mean the NTSC clock); None reads
-        it off the largest frame number.
+        it off the largest frame number, for which a second must end within the file.
     head_signs : factors from the file's (pitch, yaw, roll) to ours; the default takes them as turns about ARKit's axes.
         The app's manual does not state its signs: check one recording by eye.
     conditioning : the steps; None gives raw channels. fps : rate of the result, None keeps the recording's.
@@ -139,9 +138,7 @@ def seconds_of_timecode(path: Path, codes: list[str], timecode_fps: float | None
         semicolons |= mark == ";"
     top = float(fields[:, 3].max())
     if timecode_fps is None:
-        # Within one second the largest number seen need not be the last; then the app's default must do.
-        whole = len(np.unique(fields[:, 2])) > 2
-        timecode_fps = next((rate for rate in RATES if top < rate), 120) if whole else max(DEFAULT_RATE, top + 1)
+        timecode_fps = _counted_rate(path, fields, top)
     nominal = int(np.ceil(timecode_fps - 1e-6))
     if top >= nominal:
         raise TimeStampError(
@@ -160,6 +157,16 @@ def seconds_of_timecode(path: Path, codes: list[str], timecode_fps: float | None
     return (whole_seconds + wrapped * _DAY + fields[:, 3] / nominal) / clock
 
 
+def _counted_rate(path: Path, fields: NDArray[np.float64], top: float) -> float:
+    """Nominal frames a second that timecodes count, told by the largest number, if a second ends within the file.
+
+    Raises TimeStampError when none does: then the largest number says nothing.
+    """
+    if not (np.diff(fields[:, 2]) != 0).any():
+        raise TimeStampError(path, "does not reach a second's end, so its rate cannot be told; give timecode_fps")
+    return next((rate for rate in RATES if top < rate), 120)
+
+
 def _drops_frames(minutes: NDArray[np.float64], fields: NDArray[np.float64], nominal: int) -> bool:
     """Whether the file shows drop-frame counting: every minute crossed starts at frame 2 (or 4), not 0."""
     if nominal not in (30, 60):
@@ -174,8 +181,13 @@ def _drops_frames(minutes: NDArray[np.float64], fields: NDArray[np.float64], nom
     return bool(unbroken.any() and (np.floor(first[unbroken]) == skip).all())
 
 
+def all_zero(weights: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows of coefficients (N, 52) hold nothing but zeros: no face has that."""
+    return np.asarray(np.all(np.nan_to_num(weights, nan=1.0) == 0.0, axis=1), dtype=bool)
+
+
 def _nothing_tracked(table: CsvTable, by_name: dict[str, str], weights: NDArray[np.float64]) -> NDArray[np.bool_]:
-    nothing = np.all(np.nan_to_num(weights, nan=1.0) == 0.0, axis=1)
+    nothing = all_zero(weights)
     if "blendshapecount" in by_name:
         nothing = nothing | (table.numbers([by_name["blendshapecount"]])[:, 0] == 0)
     return np.asarray(nothing, dtype=bool)

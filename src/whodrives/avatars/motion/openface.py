@@ -15,7 +15,7 @@ from whodrives.avatars.motion.errors import (
     SeveralFacesError,
     WrongUnitsError,
 )
-from whodrives.avatars.motion.raw import RawMotion, check_units, to_track
+from whodrives.avatars.motion.raw import RawMotion, check_confidence, check_units, to_track
 from whodrives.avatars.motion.tables import COLUMN_OF
 from whodrives.avatars.tracks import AU_CHANNELS, CHANNELS, GAZE_CHANNELS, INDEX, MotionTrack
 
@@ -25,6 +25,8 @@ ORIGIN_TO_EYES_MM = (0.0, -30.0, 0.0)
 # Lid points of the 28 that OpenFace fits to each eye, and the eyes in its 68 face points.
 _EYE_POINTS = (tuple(range(8, 20)), tuple(range(36, 48)))
 _FACE_POINTS = (tuple(range(36, 42)), tuple(range(42, 48)))
+# No camera that sees a whole face is nearer; centimetres and metres give less.
+NEAREST_MM = 150.0
 _HINT = "run OpenFace's FeatureExtraction with -pose -aus -gaze"
 STEPS = for_source("openface")
 
@@ -48,23 +50,24 @@ def openface_raw(
     time, confidence = numbers[:, 0], numbers[:, 1].copy()
     if "success" in table.columns:
         confidence[table.numbers(["success"])[rows, 0] == 0] = 0.0
-    if np.nanmax(confidence, initial=0.0) > 1.5:
-        raise WrongUnitsError(path, "confidence must lie in 0..1, this looks like percent; divide by 100")
+    check_confidence(path, confidence)
     values = np.zeros((len(numbers), len(CHANNELS)))
-    values[:, [INDEX[name] for name in GAZE_CHANNELS]] = numbers[:, 2:4]
+    gaze_at = [INDEX[name] for name in GAZE_CHANNELS]
+    values[:, gaze_at] = numbers[:, 2:4]
     values[:, [INDEX[name] for name in ("pitch", "yaw", "roll")]] = numbers[:, 7:10]
     values[:, : len(AU_CHANNELS)] = numbers[:, 10:]
     trusted = confidence >= 0.5
     if not trusted.any():
         raise EmptyTableError(path, "OpenFace found no face in any frame (success 0 or confidence under 0.5)")
     check_units(path, values[trusted])
+    values[:, gaze_at] = eye_in_head(numbers[:, 2:4], numbers[:, 7:10])
     eyes, unit = _eyes_mm(table, rows, trusted)
     if eyes is None:
         turned = rotations(*values[:, [INDEX[name] for name in ("pitch", "yaw", "roll")]].T) @ ORIGIN_TO_EYES_MM
         eyes = numbers[:, 4:7] + turned
     depths = numbers[trusted & np.isfinite(numbers[:, 6]), 6]
     far = float(np.median(depths)) if len(depths) else np.nan
-    if far <= 50.0 or far > 50_000.0:  # not a number: every frame is a gap, which is said later
+    if far <= NEAREST_MM or far > 50_000.0:  # not a number: every frame is a gap, which is said later
         raise WrongUnitsError(
             path, f"pose_Tz must be the distance to the camera in mm, its median is {far:g}; give OpenFace's own values"
         )
@@ -88,7 +91,8 @@ def read_openface(
     Parameters
     ----------
     path : CSV with the columns (spaces around names are fine) ``timestamp`` (s), ``confidence`` (0..1),
-        ``gaze_angle_x/y`` (rad), ``pose_Tx/Ty/Tz`` (mm), ``pose_Rx/Ry/Rz`` (rad), ``AU01_r`` .. ``AU45_r`` (0..5);
+        ``gaze_angle_x/y`` (rad, against the camera), ``pose_Tx/Ty/Tz`` (mm), ``pose_Rx/Ry/Rz`` (rad), ``AU01_r`` ..
+        ``AU45_r`` (0..5);
         ``success``, ``face_id`` and 3-D eye points (``eye_lmk_X_0`` .. or ``X_36`` ..) are used when there. All other
         columns are ignored. Frames without success are gaps.
     driver, recording : names; None takes the file's own without ending.
@@ -98,8 +102,9 @@ def read_openface(
 
     Returns
     -------
-    `MotionTrack` with a true head pose: angles as they are; translation that of the midpoint of the eyes in
-    inter-ocular distances, both from the 3-D eye points, or else 62 mm and a point 30 mm above the one tracked.
+    `MotionTrack` with a true head pose: head angles as they are; gaze turned into the head (`eye_in_head`); translation
+    that of the midpoint of the eyes in inter-ocular distances, both from the 3-D eye points, or else 62 mm and a point
+    30 mm above the one tracked.
 
     Raises
     ------
@@ -107,6 +112,23 @@ def read_openface(
         All TableError; the message names the file.
     """
     return to_track(openface_raw(path, driver, recording, face_id, licence), conditioning, fps)
+
+
+def eye_in_head(gaze: NDArray[np.float64], pose: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaze in the head of OpenFace's gaze against the camera, which holds the head's own turn.
+
+    Parameters
+    ----------
+    gaze : (N, 2) ``gaze_angle_x``, ``gaze_angle_y`` = atan2(g_x, -g_z), atan2(g_y, -g_z), radians.
+    pose : (N, 3) pitch, yaw, roll, radians, rotation Rx Ry Rz.
+
+    Returns
+    -------
+    (N, 2) the same two angles of the direction seen from the head; NaN where any of the input is.
+    """
+    direction = np.stack([np.tan(gaze[:, 0]), np.tan(gaze[:, 1]), -np.ones(len(gaze))], axis=1)
+    inside = np.einsum("nij,ni->nj", rotations(*pose.T), direction)
+    return np.stack([np.arctan2(inside[:, 0], -inside[:, 2]), np.arctan2(inside[:, 1], -inside[:, 2])], axis=1)
 
 
 def _rows_of(table: CsvTable, face_id: int | None) -> NDArray[np.int64]:
@@ -118,7 +140,10 @@ def _rows_of(table: CsvTable, face_id: int | None) -> NDArray[np.int64]:
     if face_id is None:
         if len(faces) > 1:
             listed = ", ".join(f"{face:g} ({count} rows)" for face, count in zip(faces, counts, strict=True))
-            raise SeveralFacesError(table.path, f"holds several faces, face_id {listed}; choose one with face_id=")
+            raise SeveralFacesError(
+                table.path,
+                f"holds several faces, face_id {listed}; choose one with face_id= (read_motion or read_openface)",
+            )
         return np.arange(len(table))
     rows = np.flatnonzero(ids == face_id)
     if not len(rows):

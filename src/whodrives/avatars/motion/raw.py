@@ -40,6 +40,7 @@ class RawMotion:
         the midpoint of the eyes. NaN where the source says nothing: such a frame is a gap.
     confidence : float64 (N,) tracking confidence in 0..1.
     true_head_pose : pitch, yaw, roll and translation were measured, not derived from face points.
+    has_translation : false where a measured head pose came without translation, which then stays 0.
     source : the file. licence : terms of the recording.
 
     Raises
@@ -58,6 +59,7 @@ class RawMotion:
     true_head_pose: bool
     source: str
     licence: str
+    has_translation: bool = True
 
     def __post_init__(self) -> None:
         n = len(self.time_s)
@@ -130,6 +132,9 @@ def to_track(raw: RawMotion, conditioning: Conditioning | None, fps: float | Non
     steps = UNCONDITIONED if conditioning is None else conditioning
     if conditioning is not None and not raw.true_head_pose:
         steps = replace(steps, true_head_pose=False)
+    if not raw.has_translation:
+        # Taking the neck's share out of a translation that nobody measured would invent one.
+        steps = replace(steps, about_neck=False)
     if fps is not None and not (np.isfinite(fps) and fps > 0):
         raise InputError(f"{raw.source}: fps must be a positive number, got {fps}")
     rate = raw.fps
@@ -174,7 +179,7 @@ def _on_grid(
 
 
 def check_units(path: Path, raw_values: NDArray[np.float64]) -> None:
-    """Raise `WrongUnitsError` when action units are not 0..5 or angles not radians, judged by the bulk of (N, 33).
+    """Raise `WrongUnitsError` when action units, angles or translation of (N, 33) have other units, by their bulk.
 
     Single frames may hold any tracking failure, so the 0.5th and 99.5th percentiles decide.
     """
@@ -187,3 +192,16 @@ def check_units(path: Path, raw_values: NDArray[np.float64]) -> None:
     angles = [INDEX[name] for name in ("gaze_x", "gaze_y", "pitch", "yaw", "roll")]
     if np.maximum(np.abs(low), np.abs(high))[angles].max() > np.pi / 2:
         raise WrongUnitsError(path, "gaze and head angles must be in radians, these look like degrees; times pi / 180")
+    check_translation(path, (high - low)[[INDEX[name] for name in ("tx", "ty", "tz")]])
+
+
+def check_translation(path: Path, spread: NDArray[np.float64]) -> None:
+    """Raise `WrongUnitsError` when the bulk of the head's places spreads over more than 20 inter-ocular distances."""
+    if np.nanmax(spread, initial=0.0) > 20:
+        raise WrongUnitsError(path, "translation must be in inter-ocular distances, not mm; divide by 63 mm")
+
+
+def check_confidence(path: Path, confidence: NDArray[np.float64]) -> None:
+    """Raise `WrongUnitsError` when confidence is not in 0..1: 5 percent would pass for full trust."""
+    if np.nanmax(confidence, initial=0.0) > 1.5:
+        raise WrongUnitsError(path, "confidence must lie in 0..1, this looks like percent; divide by 100")

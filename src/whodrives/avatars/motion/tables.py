@@ -19,13 +19,16 @@ from whodrives.avatars.motion.errors import (
     MissingColumnsError,
     SplitError,
     TableError,
+    TimeStampError,
     UnreadableTableError,
     WrongUnitsError,
 )
-from whodrives.avatars.motion.raw import UNCONDITIONED
+from whodrives.avatars.motion.raw import UNCONDITIONED, check_confidence, check_translation
 from whodrives.avatars.tracks import AU_CHANNELS, CHANNELS, INDEX, MotionTrack
 from whodrives.errors import InputError
 
+# Share of a frame by which time stamps may differ from frame numbers.
+MOST_JITTER = 0.05
 COLUMN_OF = {name: f"{name}_r" for name in AU_CHANNELS} | {
     "gaze_x": "gaze_angle_x",
     "gaze_y": "gaze_angle_y",
@@ -79,16 +82,20 @@ def load_table(
 
     Raises
     ------
-    UnreadableTableError, MissingColumnsError, EmptyTableError, WrongUnitsError, SplitError
+    UnreadableTableError, MissingColumnsError, EmptyTableError, WrongUnitsError, TimeStampError, SplitError
     """
     path = Path(path)
     table = _read(path, _wanted_columns(conditioning), split)
     order = pc.sort_indices(table, sort_keys=[("driver", "ascending"), ("clip", "ascending"), ("frame", "ascending")])
     table = table.take(order)
     driver, clip = (table[name].to_numpy(zero_copy_only=False) for name in ("driver", "clip"))
-    frame = table["frame"].to_numpy().astype(np.int64)
+    numbers = table["frame"].to_numpy()
+    if not np.isfinite(numbers).all():
+        raise MissingColumnsError(path, "column frame holds a value that is no number; number frames 0, 1, 2, ...")
+    frame = numbers.astype(np.int64)
     time = table["time_s"].to_numpy().astype(np.float64)
     confidence = table["confidence"].to_numpy().astype(np.float64)
+    check_confidence(path, confidence)
     values = np.zeros((len(table), len(CHANNELS)))
     for name, column in COLUMN_OF.items():
         if column in table.column_names:
@@ -194,9 +201,7 @@ def _check_units(path: Path, seen: NDArray[np.float64], conditioning: Conditioni
     if np.nanmax(np.maximum(np.abs(low), np.abs(high))[angles], initial=0.0) > np.pi / 2:
         raise WrongUnitsError(path, "gaze and head angles must be in radians, these look like degrees; times pi / 180")
     if conditioning is not None and conditioning.true_head_pose:
-        shift = [INDEX[name] for name in ("tx", "ty", "tz")]
-        if np.nanmax((high - low)[shift], initial=0.0) > 20:
-            raise WrongUnitsError(path, "translation must be in inter-ocular distances, not mm; divide by 63 mm")
+        check_translation(path, (high - low)[[INDEX[name] for name in ("tx", "ty", "tz")]])
 
 
 def _rate(path: Path, clip: str, frame: NDArray[np.int64], time: NDArray[np.float64]) -> float:
@@ -205,9 +210,19 @@ def _rate(path: Path, clip: str, frame: NDArray[np.int64], time: NDArray[np.floa
     steps = np.diff(frame)
     if (steps < 1).any():
         raise MissingColumnsError(path, f"clip {clip}: a frame number stands there twice; number frames 0, 1, 2, ...")
-    seconds = float(np.median(np.diff(time) / steps))
+    each = np.diff(time) / steps
+    seconds = float(np.median(each))
     if not (np.isfinite(seconds) and 1 / 1000 < seconds <= 1):
         raise WrongUnitsError(path, f"clip {clip}: time_s must be in seconds, but one frame takes {seconds:g}")
+    # Frame numbers are the grid here: stamps may be rounded to milliseconds, but must run with the numbers.
+    odd = ~(np.abs(each - seconds) <= MOST_JITTER * seconds + 1e-3)
+    if odd.any():
+        row = int(np.flatnonzero(odd)[0])
+        raise TimeStampError(
+            path,
+            f"clip {clip}: frames {frame[row]} and {frame[row + 1]} lie {time[row + 1] - time[row]:.6g} s apart where "
+            f"{steps[row] * seconds:.6g} s were due; number frames by their times, leaving out those of gaps",
+        )
     return round(1 / seconds, 2)
 
 
