@@ -230,7 +230,11 @@ def audit(root: Path, options: argparse.Namespace, work: Path) -> tuple[dict[str
             suspects = suspicious(table) if suspects is None else suspects & suspicious(table)
             if not suspects:
                 break
-        failures += [f"{generator}: {scorer} fails twice" for scorer in sorted(suspects or ())]
+        for scorer in sorted(suspects or ()):
+            wide = table[scorer].holds(0.5)
+            failures.append(
+                f"{generator}: {scorer} " + ("has too few people or faces to tell" if wide else "fails twice")
+            )
         if not settings.neutral and options.controls:
             tables["motion controls (no bound)"] = motion_controls(root, generator, split, options.controls)
         facts[generator] = {

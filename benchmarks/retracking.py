@@ -10,7 +10,7 @@ quartiles over clips. A clip counts for a channel only where the driven channel 
 floor), since the correlation with a resting channel means nothing. What FaceMesh itself cannot see is lost here too:
 this is a lower bound of what a generator shows.
 
-Tracks are kept in DIR/retracked/ (delete it to track again). Exit status 1 when a generator's median for yaw or jaw
+Tracks are kept in DIR/retracked/ (and read again when a video is newer). Exit status 1 when a generator's median for yaw or jaw
 opening is under 0.5: then it does not show what drives it.
 """
 
@@ -81,12 +81,17 @@ def planned(root: Path) -> list[PlannedVideo]:
     return Simulation.load(root).plan()
 
 
+def _newer(kept: Path, video: Path) -> bool:
+    """Whether a track was read from the video that is there now."""
+    return kept.is_file() and kept.stat().st_mtime > video.stat().st_mtime
+
+
 def recover(root: Path, plan: Sequence[PlannedVideo], workers: int) -> Iterator[Recovered]:
     """Track what is not tracked yet, then yield every video with its driven channels."""
     cache = root / CACHE
     cache.mkdir(exist_ok=True)
     names = {video.record.path: cache / (str(video.record.path).replace("/", "__") + ".npz") for video in plan}
-    todo = [(str(root / path), str(name)) for path, name in names.items() if not name.is_file()]
+    todo = [(str(root / path), str(name)) for path, name in names.items() if not _newer(name, root / path)]
     if todo:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             for _ in progress(pool.map(_track, todo), "tracking", total=len(todo)):

@@ -195,3 +195,24 @@ def test_what_cannot_be_planned() -> None:
     same = [replace(track, recording=name) for track, name in zip(people(1), ("a/b", "a_b"), strict=True)]
     with pytest.raises(InputError, match="two videos would have this name"):
         plan_dataset(same, faces, clips=2, seconds=0.4)
+
+
+def test_short_recordings_are_not_cut_twice_while_others_have_room() -> None:
+    tracks = [fake_track("d0", 0, seconds=5.2), fake_track("d0", 1, seconds=60.0), fake_track("d0", 2, seconds=60.0)]
+    (clips,) = cut_clips(tracks, 12, 125, 25.0).values()
+    of = Counter(clip.track.recording for clip in clips)
+    assert of == {"d0-0": 1, "d0-1": 6, "d0-2": 5}
+    for recording in of:
+        starts = sorted(clip.start for clip in clips if clip.track.recording == recording)
+        assert all(b - a >= 125 for a, b in pairwise(starts))
+
+
+def test_terms_of_every_part_are_told() -> None:
+    face = replace(fake_face(0), licence="")
+    plan = plan_dataset(people(1), [face], clips=2, seconds=0.4, generators=("one",))
+    assert {video.record.licence for video in plan} == {"face: not stated; motion: CC0"}
+
+
+def test_ntsc_rate_lies_in_its_range() -> None:
+    drawn = {draw_rate(np.random.default_rng(n), parse_rate("24-29.97")) for n in range(60)}
+    assert drawn == {24.0, 25.0, 30000 / 1001}

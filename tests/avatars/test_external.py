@@ -53,10 +53,11 @@ if path.is_dir():
 if mode == "text":
     path.write_text("this is no video")
     sys.exit(0)
-picture = np.asarray(Image.open(still).convert("RGB").resize((96, 96)))
+width = 192 if mode == "wide" else 96
+picture = np.asarray(Image.open(still).convert("RGB").resize((width, 96)))
 with av.open(str(path), "w", format="mp4") as container:
     stream = container.add_stream("libx264", rate=round(rate))
-    stream.width = stream.height = 96
+    stream.width, stream.height = width, 96
     stream.options = {"crf": "5"}
     for number in range(count):
         shown = np.clip(picture.astype(int) + 4 * number, 0, 255).astype(np.uint8)
@@ -201,7 +202,7 @@ def test_original_driving_videos_are_cut_to_the_clip(program: Path, tmp_path: Pa
     assert np.abs(cut.mean(axis=(1, 2, 3)) - expected).max() < 3
     with pytest.raises(InputError, match=r"ends before 3\.4 s"):
         cut_footage(videos / "d0/0.mp4", 3.0, 10, 25.0)
-    tool = generator(program, motion="{driving}", videos=str(videos))
+    tool = generator(program, motion="{driving}", videos=str(videos), videos_partial=True)
     tracks = [fake_track("d0", take) for take in range(2)]
     plan = plan_dataset(tracks, [fake_face(0)], clips=2, seconds=0.4, generators=("tool",))
     out = tmp_path / "out"
@@ -213,6 +214,37 @@ def test_original_driving_videos_are_cut_to_the_clip(program: Path, tmp_path: Pa
     run = render_dataset(plan, out, size=64, generators={"tool": tool})
     list(run)
     assert run.result.rendered == 1
+
+
+def test_footage_for_some_recordings_only_must_be_wanted(program: Path, tmp_path: Path) -> None:
+    (tmp_path / "videos" / "d0").mkdir(parents=True)
+    write_mp4(tmp_path / "videos/d0/0.mp4", np.zeros((90, 64, 64, 3), np.uint8), 30.0, 5)
+    tool = generator(program, motion="{driving}", videos=str(tmp_path / "videos"))
+    tracks = [fake_track("d0", take) for take in range(2)]
+    plan = plan_dataset(tracks, [fake_face(0)], clips=2, seconds=0.4, generators=("tool",))
+    with pytest.raises(InputError, match=r"1 of 2 recordings have no driving video.*d0-1.*videos_partial"):
+        list(render_dataset(plan, tmp_path / "out", size=64, generators={"tool": tool}))
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ExternalError, match=r"videos .*no such folder"):
+        generator(program, videos=str(tmp_path / "none"))
+    with pytest.raises(ExternalError, match=r"folder .*no such folder"):
+        generator(program, folder=str(tmp_path / "none"))
+
+
+def test_pictures_side_by_side_are_refused(program: Path) -> None:
+    tool = generator(program, "wide")
+    with pytest.raises(ExternalError, match="192 x 96 where the still is square"):
+        tool.render([tool.rig(fake_face(2), 64)], CONTROLS)
+
+
+def test_the_version_tells_what_is_called_not_where(program: Path, tmp_path: Path) -> None:
+    for name in ("a/tool-1", "b/tool-1", "a/tool-2"):
+        (tmp_path / name).mkdir(parents=True)
+    folders = ("a/tool-1", "b/tool-1", "a/tool-2")
+    one, moved, other = (generator(program, folder=str(tmp_path / name)).version for name in folders)
+    assert one == moved != other
+    videos = [generator(program, videos=str(tmp_path / n)).version for n in ("a", "b")]
+    assert videos[0] == videos[1] != generator(program).version
 
 
 def test_online_mode_refuses_programs(program: Path) -> None:
@@ -255,5 +287,6 @@ def test_the_example_of_the_docs_loads(tmp_path: Path) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/external.md").read_text(encoding="utf-8")
     path = tmp_path / "live.toml"
     path.write_text(page.split("```toml\n")[1].split("```")[0])
+    (tmp_path / "LivePortrait").mkdir()
     generators = load_external(path)
     assert generators["liveportrait"].folder == str(tmp_path / "LivePortrait")

@@ -161,3 +161,13 @@ def test_what_cannot_be_drawn() -> None:
         source(samples=0)
     with pytest.raises(InputError, match="range such as"):
         source(source_fps="fast")
+
+
+def test_odd_arguments() -> None:
+    words = {"identities": 1, "samples": 1, "length": 5}
+    with pytest.raises(InputError, match="seed -1"):
+        OnlineAvatars([[fake_track("d", 0)]], [fake_face(0)], generators=("fake",), extra={"fake": FakeGenerator()},
+                      seed=-1, **words)  # fmt: skip
+    made = OnlineAvatars([[fake_track("d", 0)]], [fake_face(0), fake_face(1)], generators="fake",
+                         extra={"fake": FakeGenerator()}, face_weights=np.array([0.0, 1.0]), **words)  # fmt: skip
+    assert made.batch(0).target.tolist() == [1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.avatars.drivers.events import INNER_FPS
-from whodrives.avatars.faces import INDEX_FILE, SPLIT_FILE, Face, load_portraits, read_portrait_split
+from whodrives.avatars.faces import INDEX_FILE, SPLIT_FILE, Face, lists, load_portraits, read_portrait_split
 from whodrives.avatars.motion.read import read_motion
 from whodrives.avatars.motion.tables import read_split
 from whodrives.avatars.procedural import procedural_face
@@ -52,7 +51,9 @@ def parse_kinds(kinds: str) -> tuple[str, ...]:
     return names
 
 
-def cast_drivers(parts: Sequence[Part], motion: str | None, seconds: float) -> list[list[MotionTrack]]:
+def cast_drivers(
+    parts: Sequence[Part], motion: str | None, seconds: float, licence: str = ""
+) -> list[list[MotionTrack]]:
     """Tracks for each split, drivers in the order in which they were taken.
 
     Parameters
@@ -60,7 +61,7 @@ def cast_drivers(parts: Sequence[Part], motion: str | None, seconds: float) -> l
     motion : anything that `read_motion` takes; None: built-in drivers. With a ``split.csv`` (columns driver, split)
         beside the file, or in the folder, every driver plays in its own split, in order of names; without one they
         are dealt out to the parts one after the other, in an order of their own.
-    seconds : length of the videos.
+    seconds : length of the videos. licence : terms of `motion`; empty: not stated.
 
     Raises
     ------
@@ -70,10 +71,10 @@ def cast_drivers(parts: Sequence[Part], motion: str | None, seconds: float) -> l
     if motion is None:
         return [[t for n in range(p.drivers) for t in _builtin(SEEDS[p.split] + n, seconds)] for p in parts]
     path = Path(motion)
-    tracks = read_motion(path)
+    tracks = read_motion(path, licence=licence or "not stated")
     people = sorted({track.driver for track in tracks})
     table = path if path.is_file() else path / SPLIT_FILE
-    assignment = read_split(table) if _lists(table.with_name(SPLIT_FILE), "driver") else None
+    assignment = read_split(table) if lists(table.with_name(SPLIT_FILE), "driver") else None
     if assignment is not None:
         lost = [name for name in people if name not in assignment]
         if lost:
@@ -84,13 +85,16 @@ def cast_drivers(parts: Sequence[Part], motion: str | None, seconds: float) -> l
     return [[track for name in share for track in tracks if track.driver == name] for share in shares]
 
 
-def cast_faces(parts: Sequence[Part], kinds: Sequence[str], portraits: str | None) -> list[list[Face]]:
+def cast_faces(
+    parts: Sequence[Part], kinds: Sequence[str], portraits: str | None, licence: str = ""
+) -> list[list[Face]]:
     """Faces for each split: the kinds in turn (1st, 2nd, ... face), each face in one split.
 
     Parameters
     ----------
     portraits : folder of photos with ``portraits.json``, or of plain photos (extra `landmarks`); ``split.csv`` as for
         drivers.
+    licence : terms of the photos; empty: not stated.
 
     Raises
     ------
@@ -102,7 +106,8 @@ def cast_faces(parts: Sequence[Part], kinds: Sequence[str], portraits: str | Non
     wanted = [[kinds[number % len(kinds)] for number in range(part.targets)] for part in parts]
     photos: list[list[Face]] = [[] for _ in parts]
     if portraits is not None:
-        photos = _photos(parts, Path(portraits), [row.count("photos") for row in wanted])
+        shares = _photos(parts, Path(portraits), [row.count("photos") for row in wanted])
+        photos = [[replace(face, licence=licence or face.licence) for face in share] for share in shares]
     out = []
     for part, row, own in zip(parts, wanted, photos, strict=True):
         left = iter(own)
@@ -138,8 +143,11 @@ def _photos(parts: Sequence[Part], folder: Path, counts: Sequence[int]) -> list[
     else:
         faces = _found(folder)
     by_name = {face.name: face for face in faces}
+    if len(by_name) < len(faces):
+        twice = next(face.name for face in faces if sum(other.name == face.name for other in faces) > 1)
+        raise InputError(f"{folder}: two pictures are named {twice} but for their ending; rename one")
     places = (folder.resolve().parent / SPLIT_FILE, folder / SPLIT_FILE)
-    assignment = read_portrait_split(folder) if any(_lists(place, "portrait") for place in places) else None
+    assignment = read_portrait_split(folder) if any(lists(place, "portrait") for place in places) else None
     if assignment is not None:
         lost = sorted(set(by_name) - set(assignment))
         if lost:
@@ -155,14 +163,6 @@ def _found(folder: Path) -> list[Face]:
     if not photos:
         raise InputError(f"{folder}: holds neither {INDEX_FILE} nor photos ({', '.join(PICTURES)})")
     return [replace(portrait_face(photo), source=folder.resolve().name) for photo in photos]
-
-
-def _lists(path: Path, column: str) -> bool:
-    """Whether this is a split of drivers or of portraits: either may lie in the same folder."""
-    if not path.is_file():
-        return False
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        return column in next(csv.reader(stream), [])
 
 
 def _deal(

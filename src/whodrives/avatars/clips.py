@@ -73,6 +73,25 @@ def sample_track(track: MotionTrack, start: float, fps: float, frames: int) -> N
     return spline(places).astype(np.float32)
 
 
+def _room(starts: NDArray[np.int64], length: int) -> int:
+    """How many windows of `length` frames fit without meeting."""
+    count, free = 0, 0
+    for start in starts:
+        if start >= free:
+            count, free = count + 1, int(start) + length
+    return count
+
+
+def _shared_out(clips: int, room: Sequence[int]) -> list[int]:
+    """Clips for each recording: in turn, passing those that are full; when all are full, in turn again."""
+    counts = [0] * len(room)
+    for _ in range(clips):
+        open_ones = [take for take, count in enumerate(counts) if count < room[take]] or range(len(room))
+        take = min(open_ones, key=lambda one: (counts[one], one))
+        counts[take] += 1
+    return counts
+
+
 def cut_clips(tracks: Sequence[MotionTrack], clips: int, length: int, fps: float) -> dict[str, list[Clip]]:
     """Driver -> `clips` stretches of `length` frames at `fps`, spread evenly over its recordings and within each.
 
@@ -94,7 +113,7 @@ def cut_clips(tracks: Sequence[MotionTrack], clips: int, length: int, fps: float
             raise InputError(
                 f"driver {driver}: no recording has {length} usable frames at {fps:g} fps; ask for shorter videos"
             )
-        counts = [len(range(number, clips, len(recordings))) for number in range(len(recordings))]
+        counts = _shared_out(clips, [_room(starts, length) for _, _, starts in recordings])
         picks = [
             starts[np.linspace(0, len(starts) - 1, count + 2).astype(int)[1:-1]]
             for (_, _, starts), count in zip(recordings, counts, strict=True)
@@ -105,8 +124,9 @@ def cut_clips(tracks: Sequence[MotionTrack], clips: int, length: int, fps: float
                 "ask for fewer or shorter ones"
             )
         out[driver] = []
-        for number in range(clips):
-            turn, take = divmod(number, len(recordings))
+        # First the first of every recording, then the second of every one that has it.
+        turns = sorted((turn, take) for take, count in enumerate(counts) for turn in range(count))
+        for turn, take in turns:
             track, original, _ = recordings[take]
             start = int(picks[take][turn])
             name = track.recording.replace("/", "_").replace("--", "-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from whodrives.avatars.plan import PlannedVideo, clip_file, plan_dataset
 from whodrives.avatars.simulation import Simulation
 from whodrives.avatars.workers import Group, Take, Task, one_thread, render_frames, run_groups
 from whodrives.data import avaprintdb
+from whodrives.data.lock import locked
+from whodrives.data.manifest import NAME as MANIFEST
 from whodrives.data.manifest import write_manifest
 from whodrives.data.record import Record
 from whodrives.errors import InputError
@@ -78,7 +81,8 @@ class Rendering:
 
     Iteration yields each video's `Record` (path under the data set) as it is finished, those that are there already
     first, and at its end writes the manifest, or raises `RenderError` when some failed. Leaving it early keeps what is
-    finished: the next run goes on from there.
+    finished: the next run goes on from there; until a run has come to its end, there is no manifest. A folder takes one
+    run at a time (`data.lock.BusyError`).
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class Rendering:
         self.generators = {name: generators.get(name) or load_generator(name) for name in sorted(names)}
         self._result: Result | None = None
         self._faces: dict[int, str] = {}
+        self._files: dict[Path, str] = {}
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -113,7 +118,12 @@ class Rendering:
         return self._result
 
     def __iter__(self) -> Iterator[Record]:
+        self._check_footage()
         self.out.mkdir(parents=True, exist_ok=True)
+        with locked(self.out):
+            yield from self._run()
+
+    def _run(self) -> Iterator[Record]:
         if self.settings is not None:
             self.settings.save(self.out)
         ledger = Ledger(self.out)
@@ -128,6 +138,9 @@ class Rendering:
                 yield self._record(video)
             else:
                 missing[self.out / path] = video
+        if missing:
+            # From here until the end the folder is unfinished: a manifest would speak of other files.
+            (self.out / MANIFEST).unlink(missing_ok=True)
         failures = []
         # Closing ends the workers when the caller stops early.
         with closing(run_groups(self._groups(list(missing.values())), self.workers)) as outcomes:
@@ -165,6 +178,8 @@ class Rendering:
             remove_files(self.out, earlier)
             for torn in self.out.rglob(".*.mp4.part"):
                 torn.unlink(missing_ok=True)
+            if self.settings is not None and self.settings.layout != "avaprintdb":
+                avaprintdb.remove_metadata(self.out)
             ledger.keep(planned)
         self._result = Result(
             tuple(records), rendered, len(self.plan) - rendered, total, frames,
@@ -186,11 +201,31 @@ class Rendering:
         if id(video.face) not in self._faces:
             self._faces[id(video.face)] = face_digest(video.face)
         take = self._take(video)
-        footage = "" if take is None else f"{take.video.name} {take.video.stat().st_size} {take.start_seconds!r}"
+        footage = "" if take is None else f"{self._digest(take.video)} {take.start_seconds!r}"
         return content_key(
             self.generators[video.generator], self._faces[id(video.face)], video.controls(), video.nuisance, self.size,
             footage,
         )  # fmt: skip
+
+    def _digest(self, file: Path) -> str:
+        """sha256 of a file, read once a run."""
+        if file not in self._files:
+            with file.open("rb") as stream:
+                self._files[file] = hashlib.file_digest(stream, "sha256").hexdigest()
+        return self._files[file]
+
+    def _check_footage(self) -> None:
+        """Footage for some recordings only would tie appearance to the driver: a generator must say that it may."""
+        for name, generator in self.generators.items():
+            if getattr(generator, "videos", None) is None or getattr(generator, "videos_partial", False):
+                continue
+            wanted = sorted({(v.record.driver, v.record.recording) for v in self.plan if v.generator == name})
+            lost = [recording for driver, recording in wanted if generator.footage(driver, recording) is None]  # type: ignore[attr-defined]
+            if lost:
+                raise InputError(
+                    f"generator {name!r}: {len(lost)} of {len(wanted)} recordings have no driving video in "
+                    f"{generator.videos}, e.g. {lost[0]}; add them, or set videos_partial = true"  # type: ignore[attr-defined]
+                )
 
     def _groups(self, videos: Sequence[PlannedVideo]) -> Iterator[Group]:
         """Videos of one face and generator together, in parts small enough to keep all workers busy to the end."""

@@ -16,8 +16,18 @@ CODEC, PIXELS = "libx264", "yuv420p"
 
 
 def encoder_settings(fps: float, crf: int) -> dict[str, str]:
-    """Options of the encoder: one keyframe every 2 s; one thread, or equal frames would give other bytes."""
-    return {"crf": str(crf), "preset": "veryfast", "g": str(round(2 * fps)), "threads": "1"}
+    """Options of the encoder: one keyframe every 2 s; one thread, and no code of this processor's own.
+
+    Without the last two, equal frames can give other bytes: from run to run with several threads, and at sides that are
+    no multiple of 128 pixels with x264's AVX-512 code as well.
+    """
+    return {
+        "crf": str(crf),
+        "preset": "veryfast",
+        "g": str(round(2 * fps)),
+        "threads": "1",
+        "x264-params": "cpu-independent=1",
+    }
 
 
 def _check(name: str | Path, frames: NDArray[np.uint8], shape: tuple[int, ...], words: str) -> None:

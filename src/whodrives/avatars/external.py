@@ -78,6 +78,7 @@ class ExternalGenerator:
         seed, `driving_size` its side in pixels.
     videos : folder of the original driving videos, ``<recording>.mp4`` or ``<driver>/<recording>.mp4``; what is
         found there is ``{driving}`` itself (cut to the clip), the others go through `driving`. None: none.
+    videos_partial : recordings without a video there are allowed.
     still_size : side of the PNG; None = the picture's own.
     folder : working folder of the program. timeout : seconds for one video. tolerance : frames that may be missing or
         too many. licence : terms of the program's output, written into the manifest.
@@ -96,6 +97,7 @@ class ExternalGenerator:
     driving_face: int = 0
     driving_size: int = 256
     videos: str | None = None
+    videos_partial: bool = False
     still_size: int | None = None
     folder: str | None = None
     timeout: float = 600.0
@@ -120,13 +122,21 @@ class ExternalGenerator:
             raise ExternalError(f"{what}: the command needs {{still}}, {{out}} and one of {{driving}} and {{track}}")
         if self.driving not in GENERATORS:
             raise ExternalError(f"{what}: driving {self.driving!r} must be one of {', '.join(GENERATORS)}")
+        for key in ("folder", "videos"):
+            place = getattr(self, key)
+            if place is not None and not Path(place).is_dir():
+                raise ExternalError(f"{what}: {key} {place}: no such folder")
         if not self.timeout > 0 or self.tolerance < 0 or self.driving_size < 64 or self.driving_size % 2:
             raise ExternalError(f"{what}: needs timeout > 0, tolerance >= 0 and an even driving_size >= 64")
 
     @property
     def version(self) -> str:
         """Release of the program and a digest of how it is called."""
-        how = {key: value for key, value in asdict(self).items() if key not in ("timeout", "licence", "folder")}
+        # Where things lie may change; what is called may not. Footage counts by its content, elsewhere.
+        apart = ("timeout", "licence", "folder", "videos", "videos_partial")
+        how = {key: value for key, value in asdict(self).items() if key not in apart}
+        how["folder"] = "" if self.folder is None else Path(self.folder).name
+        how["videos"] = self.videos is not None
         how["driver"] = load_generator(self.driving).version
         return f"{self.release}-{hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:12]}"
 

@@ -127,6 +127,14 @@ def load_portraits(folder: str | Path, split: str | None = None) -> list[Face]:
     return [_load_one(folder / name, index[name]) for name in names]
 
 
+def lists(path: Path, column: str) -> bool:
+    """Whether a file is a CSV with this column."""
+    if not path.is_file():
+        return False
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        return column in next(csv.reader(stream), [])
+
+
 def read_portrait_split(folder: str | Path) -> dict[str, str]:
     """Portrait name -> split from `split.csv` in the parent of `folder`, or in it.
 
@@ -137,7 +145,9 @@ def read_portrait_split(folder: str | Path) -> dict[str, str]:
     """
     folder = Path(folder)
     places = [folder.resolve().parent / SPLIT_FILE, folder / SPLIT_FILE]
-    path = next((place for place in places if place.is_file()), None)
+    found = [place for place in places if place.is_file()]
+    # Either may be the split of drivers, which lie beside portraits in some data sets.
+    path = next((place for place in found if lists(place, "portrait")), found[0] if found else None)
     if path is None:
         raise PortraitSplitError(places[0], "not found; write it (columns portrait,split) or load without a split")
     assignment: dict[str, str] = {}

@@ -22,7 +22,13 @@ from whodrives.video.timeline import nearest_frames
 
 ENDINGS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 TAIL = 500
+# How far from square a program's output may be (it may round its sides).
+MOST_OBLONG = 1.1
 Fail = Callable[[str], InputError]
+
+
+class _Oblong(Exception):
+    """The output is not square."""
 
 
 def run_command(words: Sequence[str], timeout: float, folder: Path | None, fail: Fail) -> None:
@@ -38,7 +44,8 @@ def run_command(words: Sequence[str], timeout: float, folder: Path | None, fail:
                 words, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd=folder, start_new_session=True
             )
         except OSError as error:
-            raise fail(f"cannot be started: {words[0]}: {error.strerror}; check the command's first word") from error
+            what = "`folder`" if folder is not None and not folder.is_dir() else "the command's first word"
+            raise fail(f"cannot be started: {words[0]}: {error.strerror}; check {what}") from error
         try:
             status = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -101,10 +108,18 @@ def read_rgb(path: Path, frames: int, fps: float, size: int, tolerance: int, fai
     times = []
     try:
         for picture, time in _decoded(path):
-            x, y, w, h = square_crop("center", picture.shape[1], picture.shape[0], path)
+            high, wide = picture.shape[:2]
+            if max(high, wide) > MOST_OBLONG * min(high, wide):
+                raise _Oblong(
+                    f"made pictures of {wide} x {high} where the still is square; several pictures side by side? "
+                    "Choose the right file (`pattern`), or crop it in the command"
+                )
+            x, y, w, h = square_crop("center", wide, high, path)
             square = picture[y : y + h, x : x + w]
             small.append(np.stack([area_resize(square[..., channel], size) for channel in range(3)]))
             times.append(time)
+    except _Oblong as error:
+        raise fail(str(error)) from error
     except WhodrivesError as error:
         raise fail(f"what it made cannot be read: {error}") from error
     if not small:

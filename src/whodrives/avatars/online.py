@@ -143,6 +143,9 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
         super().__init__()
         if identities < 1 or samples < 1 or length < 1 or kept_rigs < 1:
             raise InputError("online avatars: identities, samples, length and kept_rigs must be at least 1")
+        if seed < 0:
+            raise InputError(f"online avatars: seed {seed} must be 0 or more")
+        generators = (generators,) if isinstance(generators, str) else generators
         if codec and size % 2:
             raise InputError(f"online avatars: size {size}: H.264 needs an even side; take {size + 1}")
         self.rate = None if source_fps is None else parse_rate(source_fps)
@@ -162,7 +165,7 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
             if not getattr(generator, "online", True):
                 raise InputError(f"generator {name!r} makes files, one call a video; use it with `whodrives simulate`")
         self._mix = _shares(list(mix.values()), "generators")
-        self._face_shares = _shares(face_weights or [1.0] * len(self.faces), "faces")
+        self._face_shares = _shares([1.0] * len(self.faces) if face_weights is None else list(face_weights), "faces")
         if len(self._face_shares) != len(self.faces):
             raise InputError(f"online avatars: {len(self.faces)} faces have {len(self._face_shares)} weights")
         self.pools = [list(pool) for pool, _ in pools or [(range(len(self.drivers)), 1.0)]]

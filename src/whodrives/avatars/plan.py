@@ -23,6 +23,8 @@ LAYOUTS = ("nvfair", "avaprintdb")
 # Where clips begin when every video has a rate of its own.
 GRID_FPS = 25.0
 MIN_FPS, MAX_FPS = 12.0, 120.0
+# Of a face or a motion whose terms nobody gave.
+NOT_STATED = "not stated"
 
 
 def parse_rate(fps: float | str) -> tuple[float, float]:
@@ -46,7 +48,8 @@ def parse_rate(fps: float | str) -> tuple[float, float]:
 def draw_rate(rng: np.random.Generator, rate: tuple[float, float]) -> float:
     """One frame rate of a range: one of those that sources have (24, 25, 29.97, 30) where some lie in it."""
     low, high = rate
-    usual = [fps for fps in SOURCE_FPS if low <= fps <= high]
+    # 29.97 means 30000 / 1001.
+    usual = [fps for fps in SOURCE_FPS if low - 0.005 <= fps <= high + 0.005]
     number = rng.random()  # one draw in any case
     if low == high or not usual:
         return low + (high - low) * number
@@ -212,7 +215,7 @@ def _record(clip: Clip, face: Face, generator: str, driver: str, split: str, is_
         path = nvfair.video_path(source, generator, face.name, clip.name, driver)
     else:
         path = avaprintdb.video_path(split, generator, face.name, driver, avaprintdb.clip_uuid(clip_file(driver, clip)))
-    licence = "; ".join(dict.fromkeys(part for part in (face.licence, clip.track.licence) if part))
+    licence = f"face: {face.licence or NOT_STATED}; motion: {clip.track.licence or NOT_STATED}"
     return Record(path, driver, face.name, generator, source, clip.track.recording, split, is_self, licence)
 
 

@@ -36,6 +36,7 @@ class Simulation:
     fps : frames per second, or a range as ``24-30`` of which every video draws its own.
     size : side of the frames in pixels, even.
     codec : crf of all videos, 0..51; None: every video draws its own.
+    motion_licence, portrait_licence : terms of `motion` and `portraits`, for the manifest; empty: not stated.
 
     Raises
     ------
@@ -62,6 +63,8 @@ class Simulation:
     neutral: bool = False
     own_face_seed: int | None = None
     codec: int | None = None
+    motion_licence: str = ""
+    portrait_licence: str = ""
 
     def __post_init__(self) -> None:
         # One spelling of equal settings, so that they compare equal after a round trip through JSON.
@@ -165,8 +168,8 @@ class Simulation:
             Motion, portraits or generators cannot be used as asked.
         """
         generators = self.load_generators()
-        tracks = cast_drivers(self.parts, self.motion, self.seconds)
-        faces = cast_faces(self.parts, parse_kinds(self.faces), self.portraits)
+        tracks = cast_drivers(self.parts, self.motion, self.seconds, self.motion_licence)
+        faces = cast_faces(self.parts, parse_kinds(self.faces), self.portraits, self.portrait_licence)
         plan: list[PlannedVideo] = []
         for part, own_tracks, own_faces in zip(self.parts, tracks, faces, strict=True):
             plan += plan_dataset(
@@ -182,6 +185,7 @@ def _with_licences(plan: Sequence[PlannedVideo], licences: dict[str, str]) -> li
     """Terms of the generator after those of face and motion."""
     out = []
     for video in plan:
-        terms = "; ".join(part for part in (video.record.licence, licences[video.generator]) if part)
+        own = licences[video.generator]
+        terms = f"{video.record.licence}; generator: {own}" if own else video.record.licence
         out.append(replace(video, record=replace(video.record, licence=terms)))
     return out

@@ -51,6 +51,8 @@ class Splits(click.ParamType):
 @click.option("--fps", default="25", show_default=True, help="Frames per second; 24-30: drawn for every video.")
 @click.option("--size", type=click.IntRange(64), default=256, show_default=True, help="Side in pixels, even.")
 @click.option("--codec", type=click.IntRange(0, 51), default=None, metavar="CRF", help="H.264 strength [drawn].")
+@click.option("--motion-licence", default="", metavar="TERMS", help="Of --motion, for the manifest [not stated].")
+@click.option("--portrait-licence", default="", metavar="TERMS", help="Of --portraits, for the manifest [not stated].")
 @click.option("--split-name", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--splits", type=Splits(), default=(), help="Several at once: train:40/40,test:20/24 (drivers/targets).")
 @click.option("--layout", type=click.Choice(["nvfair", "avaprintdb"]), default="nvfair", show_default=True)

@@ -188,6 +188,16 @@ def write_metadata(root: str | Path, records: Sequence[Record], generations: Seq
     return folder
 
 
+def remove_metadata(root: str | Path) -> None:
+    """Remove the lists that `write_metadata` writes, and folders that this leaves empty."""
+    folder = Path(root) / METADATA
+    for name in (METADATA_FILE, GENERATION_FILE):
+        (folder / name).unlink(missing_ok=True)
+    for place in (folder, folder.parent):
+        if place.is_dir() and not any(place.iterdir()):
+            place.rmdir()
+
+
 def write_pairs(path: str | Path, pairs: Sequence[Pair]) -> None:
     """Write a list of evaluation pairs, in the order given; label 1 = one driver."""
     rows = [(pair.enrolment, pair.test, int(pair.same_driver)) for pair in pairs]
