@@ -10,8 +10,8 @@ quartiles over clips. A clip counts for a channel only where the driven channel 
 floor), since the correlation with a resting channel means nothing. What FaceMesh itself cannot see is lost here too:
 this is a lower bound of what a generator shows.
 
-Tracks are kept in DIR/retracked/ (and read again when a video is newer). Exit status 1 when a generator's median for yaw or jaw
-opening is under 0.5: then it does not show what drives it.
+Tracks are kept in DIR/retracked/ (and read again when a video is newer). Exit status 1 when a generator's median for
+yaw or jaw opening is under 0.5: then it does not show what drives it.
 """
 
 from __future__ import annotations
