@@ -31,21 +31,28 @@ class FrameBatchNorm(nn.BatchNorm2d):
             folded, None, None, self.weight.repeat(steps), self.bias.repeat(steps), training=True, eps=self.eps
         )
         with torch.no_grad():
-            self._move_running_statistics(folded.float(), steps, channels)
+            var, mean = torch.var_mean(folded.float(), dim=(0, 2, 3), correction=0)
+            move_running_statistics(self, mean, var, mean.new_tensor(folded.numel() / folded.shape[1]), steps)
         return out.reshape(x.shape)
 
-    def _move_running_statistics(self, folded: Tensor, steps: int, channels: int) -> None:
-        count = folded.numel() // folded.shape[1]
-        var, mean = torch.var_mean(folded, dim=(0, 2, 3), correction=0)
-        mean, var = mean.view(steps, channels), var.view(steps, channels) * (count / max(count - 1, 1))
-        momentum = 0.1 if self.momentum is None else self.momentum
-        # T exponential updates in closed form: the last step weighs most.
-        age = torch.arange(steps - 1, -1, -1, device=mean.device, dtype=mean.dtype)
-        weights = momentum * (1.0 - momentum) ** age
-        keep = (1.0 - momentum) ** steps
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        self.running_mean.mul_(keep).add_(weights @ mean)
-        self.running_var.mul_(keep).add_(weights @ var)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(steps)
+
+@torch.no_grad()
+def move_running_statistics(
+    norm: nn.BatchNorm2d | nn.BatchNorm3d, mean: Tensor, var: Tensor, count: Tensor, steps: int = 1
+) -> None:
+    """Move `norm`'s running statistics by `steps` updates, one a time step, in time order.
+
+    mean, var : (steps * C,) float32 of each time step's batch, variances biased. count : scalar, values behind each.
+    """
+    momentum = 0.1 if norm.momentum is None else norm.momentum
+    unbiased = var * (count / (count - 1).clamp(min=1))
+    # T exponential updates in closed form: the last step weighs most.
+    age = torch.arange(steps - 1, -1, -1, device=mean.device, dtype=mean.dtype)
+    weights = momentum * (1.0 - momentum) ** age
+    keep = (1.0 - momentum) ** steps
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.mul_(keep).add_(weights @ mean.view(steps, -1))
+    norm.running_var.mul_(keep).add_(weights @ unbiased.view(steps, -1))
+    if norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from whodrives.models.backbone import Backbone
 from whodrives.models.batchnorm import FrameBatchNorm
 from whodrives.models.config import ModelConfig
 from whodrives.models.fcc import FullyCircularConvolution
@@ -28,7 +29,7 @@ class ConvBlock(nn.Module):
         return F.relu(self.norm(self.conv(x), steps), inplace=True)
 
 
-class F5C(nn.Module):
+class F5C(Backbone):
     """Frames (N, 1, 128, 128) -> feature maps (N, 128, 16, 16)."""
 
     channels = 128
@@ -44,7 +45,11 @@ class F5C(nn.Module):
 
     def forward(self, frames: Tensor, steps: int = 1) -> Tensor:
         """frames (batch * steps, 1, 128, 128), standardised -> (batch * steps, 128, 16, 16)."""
-        x = frames
+        x = self.stage(self._convolve, frames, steps)
+        x = self.stage(self.fcc, x, steps)
+        return self.stage(self.ccc, x)
+
+    def _convolve(self, x: Tensor, steps: int) -> Tensor:
         for block in self.conv_stack:
             x = block(x, steps)
-        return self.ccc(self.fcc(x, steps))
+        return x

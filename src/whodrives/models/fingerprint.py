@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from whodrives.errors import InputError
+from whodrives.models.backbone import Backbone
 from whodrives.models.config import ModelConfig
 from whodrives.models.f5c import F5C
 from whodrives.models.head import TemporalHead
@@ -15,7 +16,7 @@ from whodrives.models.normalise import standardise
 from whodrives.models.representation import REPRESENTATIONS
 from whodrives.models.resnet import ResNet18
 
-BACKBONES: dict[str, Callable[[ModelConfig], nn.Module]] = {"f5c": F5C, "resnet18": ResNet18}
+BACKBONES: dict[str, Callable[[ModelConfig], Backbone]] = {"f5c": F5C, "resnet18": ResNet18}
 FRAME_SIZE = 128
 
 

@@ -29,6 +29,17 @@ class VolumeBlock(nn.Module):
         return F.relu(self.norm(x), inplace=True)
 
 
+def pool_to_grid(x: Tensor, size: int) -> Tensor:
+    """Adaptive average pooling (N, C, H, W) -> (N, C, size, size), as plain pooling where the windows are equal.
+
+    Plain pooling has a deterministic gradient on CUDA and an exact counterpart in ONNX.
+    """
+    height, width = x.shape[2:]
+    if height % size or width % size:
+        return F.adaptive_avg_pool2d(x, (size, size))
+    return F.avg_pool2d(x, (height // size, width // size))
+
+
 class TemporalHead(nn.Module):
     """Volume (batch, 128, T, 16, 16), time third -> (batch, embedding_dim), not yet normalised.
 
@@ -70,6 +81,6 @@ class TemporalHead(nn.Module):
             x = x.mean(dim=2)
         else:
             x = x.sum(dim=2) / valid.to(x.dtype).view(-1, 1, 1, 1)
-        x = F.adaptive_avg_pool2d(x, (4, 4)).flatten(1)
+        x = pool_to_grid(x, 4).flatten(1)
         hidden, final = self.mlp
         return final(self.dropout(F.relu(hidden(x))))

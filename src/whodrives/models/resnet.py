@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from whodrives.models.backbone import Backbone
 from whodrives.models.batchnorm import FrameBatchNorm
 from whodrives.models.config import ModelConfig
 
@@ -34,7 +35,7 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(x), steps) + shortcut)
 
 
-class ResNet18Trunk(nn.Module):
+class ResNet18Trunk(Backbone):
     """conv1 .. layer4 of ResNet-18 for one input channel: 11,170,240 parameters, (N, 1, 128, 128) -> (N, 512, 4, 4)."""
 
     def __init__(self, per_step: bool) -> None:
@@ -56,11 +57,11 @@ class ResNet18Trunk(nn.Module):
         x = F.max_pool2d(x, 3, 2, 1)
         for number in range(1, 5):
             for block in getattr(self, f"layer{number}"):
-                x = block(x, steps)
+                x = self.stage(block, x, steps)
         return x
 
 
-class ResNet18(nn.Module):
+class ResNet18(Backbone):
     """Backbone swap: layer4 (512 x 4 x 4), 1x1 convolution to 128, upsampled to 16 x 16 for the same head."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -70,5 +71,6 @@ class ResNet18(nn.Module):
 
     def forward(self, frames: Tensor, steps: int = 1) -> Tensor:
         """frames (N, 1, 128, 128) -> (N, 128, 16, 16)."""
+        self.trunk.recompute = self.recompute
         x = self.project(self.trunk(frames, steps))
         return F.interpolate(x, size=(16, 16), mode="bilinear", align_corners=False)
