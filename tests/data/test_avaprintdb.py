@@ -10,20 +10,18 @@ from hypothesis import strategies as st
 from whodrives.data.avaprintdb import (
     CODES,
     Generation,
-    Pair,
     clip_uuid,
     find_root,
     generator_code,
     generator_name,
     list_videos,
     parse_path,
-    read_pairs,
     video_path,
     write_metadata,
-    write_pairs,
 )
+from whodrives.data.avaprintdb_pairs import Pair, read_pairs, write_pairs
+from whodrives.data.errors import LayoutError
 from whodrives.data.manifest import write_manifest
-from whodrives.data.nvfair import LayoutError
 from whodrives.data.record import Record
 
 NAME = st.text(st.characters(codec="utf-8", exclude_characters="/\\-.\0"), min_size=1, max_size=8)

@@ -88,7 +88,7 @@ def test_manifest_errors(tmp_path: Path) -> None:
         read_manifest(tmp_path)
     path = write_manifest(tmp_path, records(tmp_path))
     good = path.read_text()
-    path.write_text(good.replace("driving_identity", "driver"))
+    path.write_text(good.replace("driving_identity", "who"))
     with pytest.raises(ManifestError, match="driving_identity"):
         read_manifest(tmp_path)
     path.write_text(good.replace("S/warp-generated", "../../etc"))

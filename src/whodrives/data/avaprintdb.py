@@ -1,23 +1,23 @@
 """AVAPrintDB's layout: ``data/videos/DEV|TEST/<GEN>/<target>--<driver>--<clip uuid>--<GEN>.mp4``, target first.
 
-GEN is an upper-case code. Splits train and val lie under ``DEV``. Beside the videos: ``data/metadata/`` with
-``avaprintdb_metadata.csv`` (avatar_video_path, generator, split), and lists of evaluation pairs (enrolment_sample,
-test_sample, label). Source: the database's public card and code (arXiv 2603.26934).
+GEN is an upper-case code. Splits train and val lie under ``DEV``. Source: the database's public card and code (arXiv
+2603.26934). The lists beside the videos are read by `avaprintdb_lists`, the pairs by `avaprintdb_pairs`.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from whodrives.data.errors import Complain, LayoutError, refuse
 from whodrives.data.manifest import NAME as MANIFEST
 from whodrives.data.manifest import read_manifest, write_csv
-from whodrives.data.nvfair import SEPARATOR, VIDEO, LayoutError
+from whodrives.data.nvfair import SEPARATOR, VIDEO
 from whodrives.data.record import Record
+from whodrives.data.tree import folder_prefix, videos_by_folder
 
 VIDEOS, METADATA = Path("data/videos"), Path("data/metadata")
 METADATA_FILE, GENERATION_FILE = "avaprintdb_metadata.csv", "generation.csv"
@@ -25,7 +25,6 @@ METADATA_COLUMNS = ("avatar_video_path", "generator", "split")
 GENERATION_COLUMNS = (
     "driver_id", "driver_video_path", "driver_video_randomname", "target_id", "target_image_path", "split",
 )  # fmt: skip
-PAIR_COLUMNS = ("enrolment_sample", "test_sample", "label")
 NAMESPACE = uuid.UUID("12345678-1234-5678-1234-567812345678")
 CODES = {
     "gagavatar": "GAGA",
@@ -36,16 +35,8 @@ CODES = {
     "keypoint": "KEYP",
 }
 _NAMES = {code: name for name, code in CODES.items()}
-_PARTS = {"train": "DEV", "val": "DEV", "test": "TEST"}
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One trial of an evaluation list: two samples as the list names them, and whether one driver moves both."""
-
-    enrolment: str
-    test: str
-    same_driver: bool
+PARTS = {"train": "DEV", "val": "DEV", "test": "TEST"}
+_SPLITS = {"DEV": "train", "TEST": "test"}
 
 
 @dataclass(frozen=True)
@@ -98,15 +89,15 @@ def video_path(split: str, generator: str, target: str, driver: str, clip: str) 
     LayoutError
         Another split, or a part that is empty or would be read back wrongly.
     """
-    if split not in _PARTS:
-        raise LayoutError(f"split {split!r}: AVAPrintDB has {', '.join(_PARTS)}")
+    if split not in PARTS:
+        raise LayoutError(f"split {split!r}: AVAPrintDB has {', '.join(PARTS)}")
     for name, part in {"target": target, "driver": driver, "clip": clip}.items():
         if not _holds(part):
             raise LayoutError(
                 f"{name} {part!r}: must not be empty, hold '/' or '{SEPARATOR}', nor begin or end with '-'; rename it"
             )
     code = generator_code(generator)
-    return VIDEOS / _PARTS[split] / code / (SEPARATOR.join((target, driver, clip, code)) + VIDEO)
+    return VIDEOS / PARTS[split] / code / (SEPARATOR.join((target, driver, clip, code)) + VIDEO)
 
 
 def parse_path(root: str | Path, path: str | Path) -> Record:
@@ -122,26 +113,57 @@ def parse_path(root: str | Path, path: str | Path) -> Record:
     """
     path = Path(path)
     try:
-        data, videos, part, code, name = path.relative_to(root).parts
-        target, driver, clip, last = name.removesuffix(VIDEO).split(SEPARATOR)
+        below = path.relative_to(root).parts
     except ValueError:
-        data = ""
-    placed = bool(data) and Path(data, videos) == VIDEOS and part in ("DEV", "TEST")
-    if not placed or last != code or not all((target, driver, clip)) or not name.endswith(VIDEO):
-        raise LayoutError(
-            f"{path}: expected {VIDEOS}/DEV|TEST/<GEN>/<target>{SEPARATOR}<driver>{SEPARATOR}<clip>{SEPARATOR}<GEN>"
-            f"{VIDEO} under {root}; move or rename it"
+        below = ()
+    places = len(VIDEOS.parts)
+    parts = below[places:-1] if below[:places] == VIDEOS.parts else ()
+    (record,) = _records(root, parts, [path.name], refuse, {})
+    return record
+
+
+def _records(
+    root: str | Path, parts: tuple[str, ...], names: list[str], complain: Complain, shared: dict[str, str]
+) -> Iterator[Record]:
+    """Records of one folder's files, `parts` below ``data/videos``; `shared` holds every name once."""
+    prefix = folder_prefix(root, (*VIDEOS.parts, *parts))
+    part, code = parts if len(parts) == 2 else ("", "")
+    split, generator = _SPLITS.get(part, ""), generator_name(code)
+    corpora: dict[str, str] = {}
+    for name in names:
+        fields = name[:-4].split(SEPARATOR)
+        if len(fields) != 4 or not all(fields) or fields[3] != code or not split or name[-4:].lower() != VIDEO:
+            complain(
+                LayoutError(
+                    f"{prefix}{name}: expected {VIDEOS}/DEV|TEST/<GEN>/<target>{SEPARATOR}<driver>{SEPARATOR}<clip>"
+                    f"{SEPARATOR}<GEN>{VIDEO} under {root}; move or rename it"
+                )
+            )
+            continue
+        target, driver, clip, _ = fields
+        target, driver = shared.setdefault(target, target), shared.setdefault(driver, driver)
+        recording = f"{driver}/{clip}"
+        source = corpora.get(target)
+        if source is None:
+            source = corpora[target] = corpus_of(target)
+        yield Record(
+            prefix + name,  # type: ignore[arg-type]  # text until somebody asks for the Path
+            driver,
+            target,
+            generator,
+            source,
+            shared.setdefault(recording, recording),
+            split,
+            driver == target,
         )
-    split = "test" if part == "TEST" else "train"
-    return Record(
-        path, driver, target, generator_name(code), _corpus(target), f"{driver}/{clip}", split, driver == target
-    )
 
 
-def _corpus(identity: str) -> str:
+def corpus_of(identity: str) -> str:
+    """``Actor_01`` -> RAVDESS, ``C1001`` and ``1001`` -> CREMA-D, else empty."""
     if identity.startswith("Actor_"):
         return "RAVDESS"
-    return "CREMA-D" if identity[:1] == "C" and identity[1:].isdigit() else ""
+    number = identity.removeprefix("C")
+    return "CREMA-D" if len(number) == 4 and number.isdigit() else ""
 
 
 def find_root(folder: str | Path) -> Path:
@@ -159,8 +181,10 @@ def find_root(folder: str | Path) -> Path:
     raise LayoutError(f"{folder}: holds no {VIDEOS}; give the database's root")
 
 
-def list_videos(folder: str | Path) -> Iterator[Record]:
+def list_videos(folder: str | Path, complain: Complain = refuse) -> Iterator[Record]:
     """Records of all ``.mp4`` files of a tree, in path order, or the rows of a ``manifest.csv`` where there is one.
+
+    `complain` : what is done with an error about a single file; files complained about are left out.
 
     Raises
     ------
@@ -171,9 +195,9 @@ def list_videos(folder: str | Path) -> Iterator[Record]:
     if (root / MANIFEST).is_file():
         yield from read_manifest(root)
         return
-    for path in sorted((root / VIDEOS).rglob(f"*{VIDEO}")):
-        if not path.name.startswith("."):
-            yield parse_path(root, path)
+    shared: dict[str, str] = {}
+    for parts, names in videos_by_folder(root / VIDEOS):
+        yield from _records(root, parts, names, complain, shared)
 
 
 def write_metadata(root: str | Path, records: Sequence[Record], generations: Sequence[Generation]) -> Path:
@@ -181,9 +205,9 @@ def write_metadata(root: str | Path, records: Sequence[Record], generations: Seq
     root = Path(root)
     folder = root / METADATA
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [(r.path.relative_to(root).as_posix(), generator_code(r.generator), _PARTS[r.split]) for r in records]
+    rows = [(r.path.relative_to(root).as_posix(), generator_code(r.generator), PARTS[r.split]) for r in records]
     write_csv(folder / METADATA_FILE, METADATA_COLUMNS, sorted(rows))
-    clips = {(g.driver, g.clip, clip_uuid(g.clip), g.target, g.image, _PARTS[g.split]) for g in generations}
+    clips = {(g.driver, g.clip, clip_uuid(g.clip), g.target, g.image, PARTS[g.split]) for g in generations}
     write_csv(folder / GENERATION_FILE, GENERATION_COLUMNS, sorted(clips))
     return folder
 
@@ -196,35 +220,3 @@ def remove_metadata(root: str | Path) -> None:
     for place in (folder, folder.parent):
         if place.is_dir() and not any(place.iterdir()):
             place.rmdir()
-
-
-def write_pairs(path: str | Path, pairs: Sequence[Pair]) -> None:
-    """Write a list of evaluation pairs, in the order given; label 1 = one driver."""
-    rows = [(pair.enrolment, pair.test, int(pair.same_driver)) for pair in pairs]
-    write_csv(Path(path), PAIR_COLUMNS, rows)
-
-
-def read_pairs(path: str | Path) -> list[Pair]:
-    """A list of evaluation pairs, in file order.
-
-    Raises
-    ------
-    LayoutError
-        The file is missing, lacks a column, or a label is neither 0 nor 1.
-    """
-    path = Path(path)
-    try:
-        stream = path.open(newline="", encoding="utf-8-sig")
-    except OSError as error:
-        raise LayoutError(f"{path}: cannot be read ({error.strerror}); give a list of evaluation pairs") from error
-    pairs = []
-    with stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in PAIR_COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise LayoutError(f"{path}: lacks the column {missing[0]!r}; columns must be {', '.join(PAIR_COLUMNS)}")
-        for row in reader:
-            if row["label"] not in ("0", "1"):
-                raise LayoutError(f"{path}: line {reader.line_num}: label {row['label']!r} must be 0 or 1")
-            pairs.append(Pair(row["enrolment_sample"], row["test_sample"], row["label"] == "1"))
-    return pairs

@@ -1,13 +1,16 @@
-"""The manifest beside a data set: one CSV row a video, NVFAIR's column names where it has them."""
+"""The manifest of a data set: one CSV row a video. Ours has NVFAIR's column names; other people's are understood."""
 
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from whodrives.data.errors import Complain, LayoutError, refuse
 from whodrives.data.record import ORIGINAL, Record
-from whodrives.errors import InputError
+from whodrives.data.splits import split_name
+from whodrives.data.tables import Table, read_table, yes_no
 
 NAME = "manifest.csv"
 COLUMNS = (
@@ -22,9 +25,24 @@ COLUMNS = (
     "recording",
     "split",
 )
+# Ours first; what stands behind is what other tools call it.
+ALIASES = {
+    "path": ("path", "file", "filename", "file name", "video", "video_path", "new_path", "avatar_video_path"),
+    "target": ("target_identity", "target", "target_id"),
+    "driver": ("driving_identity", "driver", "driver_id", "driver_identity", "identity"),
+    "generator": ("generator", "method"),
+    "source": ("dataset_source", "source", "corpus", "dataset"),
+    "is_self": ("is_self_reenactment", "is_self", "self"),
+    "licence": ("license", "licence", "applicable license"),
+    "recording": ("recording", "session", "take", "driving_clip"),
+    "split": ("split", "set", "partition"),
+    "research": ("research_use",),
+    "publication": ("publication_use",),
+}
+UNKNOWN_GENERATOR = "unknown"
 
 
-class ManifestError(InputError):
+class ManifestError(LayoutError):
     """A manifest is missing, malformed, or names a file outside its folder."""
 
 
@@ -39,9 +57,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 
 
 def write_manifest(root: str | Path, records: Sequence[Record]) -> Path:
-    """Write ``manifest.csv`` into `root`, sorted by path; paths are stored relative to it. Returns its path."""
+    """Write ``manifest.csv`` into `root`, sorted by path; paths are stored relative to it. Returns its path.
+
+    The columns research_use and publication_use are added when a record states one of them.
+    """
     root = Path(root)
     path = root / NAME
+    terms = any(r.research_use is not None or r.publication_use is not None for r in records)
     rows = (
         (
             record.path.relative_to(root).as_posix(),
@@ -54,50 +76,101 @@ def write_manifest(root: str | Path, records: Sequence[Record]) -> Path:
             record.licence,
             record.recording,
             record.split,
+            *((_said(record.research_use), _said(record.publication_use)) if terms else ()),
         )
         for record in sorted(records, key=lambda record: record.path.as_posix())
     )
-    write_csv(path, COLUMNS, rows)
+    write_csv(path, (*COLUMNS, "research_use", "publication_use") if terms else COLUMNS, rows)
     return path
 
 
-def read_manifest(root: str | Path) -> list[Record]:
-    """Records of ``manifest.csv`` in `root`, in file order. Identities are strings, whatever they look like.
+def _said(answer: bool | None) -> str:
+    return "" if answer is None else str(answer)
+
+
+def read_manifest(root: str | Path, complain: Complain = refuse) -> list[Record]:
+    """Records of a manifest, in file order. Identities are strings, whatever they look like. No file is looked for.
+
+    Columns path and driving_identity (or driver, ...; see `ALIASES`) must be there. Without a column: the target is the
+    driver; the generator ``original`` where driver and target are one, else ``unknown``; self means equal names; every
+    file is a recording of its own; split, source and licence are empty.
+
+    Parameters
+    ----------
+    root : folder with ``manifest.csv``, or any CSV file; paths in it are relative to its folder.
+    complain : what is done with an error about a single row; such rows are left out.
 
     Raises
     ------
     ManifestError
-        No such file, a column is missing, a value is malformed, or a path leaves `root`.
+        No such file, a column is missing, a value is malformed, or a path leaves the folder.
     """
-    root = Path(root)
-    path = root / NAME
-    try:
-        stream = path.open(newline="", encoding="utf-8-sig")
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); `whodrives simulate` writes one") from error
-    records = []
-    with stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ManifestError(f"{path}: lacks the column {missing[0]!r}; columns must be {', '.join(COLUMNS)}")
-        for row in reader:
-            relative = Path(row["path"] or "")
-            if relative.is_absolute() or ".." in relative.parts or not relative.parts:
-                raise ManifestError(f"{path}: line {reader.line_num}: path {row['path']!r} must lie inside {root}")
-            if row["is_self_reenactment"] not in ("True", "False"):
-                raise ManifestError(f"{path}: line {reader.line_num}: is_self_reenactment must be True or False")
-            records.append(
-                Record(
-                    root / relative,
-                    row["driving_identity"],
-                    row["target_identity"],
-                    row["generator"],
-                    row["dataset_source"],
-                    row["recording"],
-                    row["split"],
-                    row["is_self_reenactment"] == "True",
-                    row["license"],
-                )
-            )
+    path = manifest_file(root)
+    if not path.is_file():
+        raise ManifestError(f"{path}: cannot be read (no such file); `whodrives simulate` writes one")
+    table = read_table(path, ALIASES, ("path", "driver"), ManifestError, exact=("path",))
+    records: list[Record] = []
+    folder = str(path.parent)
+    shared: dict[str, str] = {}
+    for line, cells in table.rows:
+        try:
+            records.append(_record(folder, table, cells, shared))
+        except LayoutError as error:
+            complain(ManifestError(f"{path}: line {line}: {error}"))
     return records
+
+
+def manifest_notes(root: str | Path) -> list[str]:
+    """Sentences on columns that a manifest lacks and what that does."""
+    table = read_table(manifest_file(root), ALIASES, ("path", "driver"), ManifestError)
+    notes = []
+    if "recording" not in table.present:
+        notes.append("no column recording: every file counts as one of its own, so pairs may come from one take")
+    if "target" not in table.present:
+        notes.append("no column target_identity: every video counts as showing its own driver")
+    return notes
+
+
+def manifest_file(root: str | Path) -> Path:
+    """``manifest.csv`` of a folder, or the file itself."""
+    root = Path(root)
+    return root if root.suffix.lower() in (".csv", ".xlsx") and not root.is_dir() else root / NAME
+
+
+def _record(folder: str, table: Table, cells: tuple[str, ...], shared: dict[str, str]) -> Record:
+    place = cells[0]
+    # Cells are new text in every row; the few names among them are kept once.
+    target, driver, generator, source, is_self, licence, recording, split, research, publication = [
+        shared.setdefault(text, text) for text in cells[1:]
+    ]
+    parts = place.split("/")
+    if not place.strip() or ".." in parts or not parts[0] or os.path.isabs(place):
+        raise LayoutError(f"path {place!r} must lie inside {folder}; put the manifest above all its videos")
+    if not driver:
+        raise LayoutError("driving_identity is empty; every labelled video needs one")
+    target = target or driver
+    own = driver == target
+    if is_self or "is_self" in table.present:
+        stated = yes_no(is_self) if is_self.lower() in ("true", "false", "1", "0") else None
+        if stated is None:
+            raise LayoutError(f"is_self_reenactment {is_self!r} must be True or False")
+        own = stated
+    generator = generator or (ORIGINAL if own else UNKNOWN_GENERATOR)
+    if generator == ORIGINAL and not own:
+        raise LayoutError(f"an original shows its own driver, but is said to show {target!r} driven by {driver!r}")
+    named = split_name(split)
+    if split and not named:
+        raise LayoutError(f"split {split!r} must be train, val or test, or empty")
+    return Record(
+        f"{folder}/{place}",  # type: ignore[arg-type]  # text until somebody asks for the Path
+        driver,
+        target,
+        generator,
+        source,
+        recording or f"{driver}/{os.path.splitext(place)[0]}",
+        named,
+        own,
+        licence,
+        yes_no(research),
+        yes_no(publication),
+    )

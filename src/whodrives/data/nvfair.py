@@ -1,6 +1,7 @@
 """NVFAIR's layout: ``<source>/<generator>-generated/<target>/<target>--<clip>--<driver>.mp4`` (Prashnani et al., 2024).
 
-Originals lie under ``originals`` and carry the clip's own name. The layout says nothing of splits; they are given.
+Originals lie under ``originals`` and carry the clip's own name. The layout says nothing of splits; they are given, or
+read from ``train_val_test_splits.txt`` beside the folders.
 """
 
 from __future__ import annotations
@@ -9,21 +10,27 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from whodrives.data.errors import Complain, LayoutError, refuse
+from whodrives.data.listing import joint_split
 from whodrives.data.manifest import NAME as MANIFEST
 from whodrives.data.manifest import read_manifest
+from whodrives.data.nvfair_table import UNKNOWN, PerFile
 from whodrives.data.record import ORIGINAL, Record
-from whodrives.errors import InputError
+from whodrives.data.tree import folder_prefix, videos_by_folder
 
 ORIGINALS, SUFFIX, SEPARATOR, VIDEO = "originals", "-generated", "--", ".mp4"
-
-
-class LayoutError(InputError):
-    """A folder or a file name does not follow the layout; the message names it and the rule."""
 
 
 def generator_folder(generator: str) -> str:
     """``facevid2vid`` -> ``facevid2vid-generated``; ``original`` -> ``originals``."""
     return ORIGINALS if generator == ORIGINAL else f"{generator}{SUFFIX}"
+
+
+def generator_of(folder: str) -> str:
+    """The inverse of `generator_folder`; empty for a folder that is neither."""
+    if folder == ORIGINALS:
+        return ORIGINAL
+    return folder[: -len(SUFFIX)] if folder.endswith(SUFFIX) else ""
 
 
 def video_path(source: str, generator: str, target: str, clip: str, driver: str) -> Path:
@@ -38,6 +45,27 @@ def video_path(source: str, generator: str, target: str, clip: str, driver: str)
         raise LayoutError(f"clip {clip!r}: must not be empty, nor hold '/' or '{SEPARATOR}'; rename it")
     name = clip if generator == ORIGINAL else SEPARATOR.join((target, clip, driver))
     return Path(source, generator_folder(generator), target, name + VIDEO)
+
+
+def split_stem(stem: str, target: str) -> tuple[str, str] | None:
+    """(driving clip, driver) of a synthetic video's name without its ending; None when it does not follow the rule.
+
+    The driver is the last ``--`` field, the clip what stands between it and the target (clips may hold ``--``
+    themselves); names of two fields, which lack the target, stand for a clip of their own.
+    """
+    fields = stem.split(SEPARATOR)
+    count = len(fields)
+    if count == 3:
+        _, clip, driver = fields
+    elif count == 2:
+        clip, driver = stem, fields[1]
+        if not fields[0]:
+            return None
+    elif count > 3 and fields[0] == target:
+        clip, driver = SEPARATOR.join(fields[1:-1]), fields[-1]
+    else:
+        return None
+    return (clip, driver) if clip and driver and fields[0] else None
 
 
 def parse_path(root: str | Path, path: str | Path, splits: Mapping[str, str] | None = None) -> Record:
@@ -58,57 +86,106 @@ def parse_path(root: str | Path, path: str | Path, splits: Mapping[str, str] | N
     """
     path = Path(path)
     try:
-        source, folder, target, name = path.relative_to(root).parts
+        parts = path.relative_to(root).parts
     except ValueError:
-        raise LayoutError(
-            f"{path}: expected <source>/<generator>{SUFFIX}/<target>/<file>{VIDEO} under {root}; move it there"
-        ) from None
-    stem = name[: -len(VIDEO)] if name.endswith(VIDEO) else name
-    if folder == ORIGINALS:
-        generator, driver, clip = ORIGINAL, target, stem
-    elif folder.endswith(SUFFIX) and folder != SUFFIX:
-        generator = folder[: -len(SUFFIX)]
-        fields = stem.split(SEPARATOR)
-        if len(fields) not in (2, 3) or not all(fields):
-            raise LayoutError(
-                f"{path}: the name must be <target>{SEPARATOR}<clip>{SEPARATOR}<driver>{VIDEO} "
-                f"or <target>{SEPARATOR}<driver>{VIDEO}"
-            )
-        driver, clip = fields[-1], fields[1] if len(fields) == 3 else stem
-    else:
-        raise LayoutError(f"{path}: folder {folder!r} is neither {ORIGINALS!r} nor <generator>{SUFFIX}")
-    split = ""
-    if splits is not None and splits.get(driver) == splits.get(target):
-        split = splits.get(target, "")
-    return Record(path, driver, target, generator, source, f"{driver}/{clip}", split, driver == target)
+        parts = ()
+    (record,) = _records(root, parts[:-1], [path.name], splits or {}, None, refuse, {}, [])
+    return record
 
 
-def list_videos(root: str | Path, splits: Mapping[str, str] | None = None) -> Iterator[Record]:
+def list_videos(
+    root: str | Path,
+    splits: Mapping[str, str] | None = None,
+    table: PerFile | None = None,
+    complain: Complain = refuse,
+    odd: list[str] | None = None,
+) -> Iterator[Record]:
     """Records of all ``.mp4`` files of a tree, in path order. No video is opened.
 
     Where `root` holds a ``manifest.csv`` (`whodrives simulate` writes one), its rows are given instead: names cannot
     say which face is a simulated driver's own, nor which of its clips share a recording.
+
+    Parameters
+    ----------
+    root, splits : as for `parse_path`. table : terms of each file. complain : what is done with an error about a single
+        file; files complained about are left out. odd : filled with files whose name begins with another target than
+        their folder says; the folder counts.
 
     Raises
     ------
     LayoutError
         `root` is no folder, or a video lies or is named against the layout.
     """
-    root = Path(root)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise LayoutError(f"{root}: no such folder; give the root of the NVFAIR tree")
-    if (root / MANIFEST).is_file():
+    if (Path(root) / MANIFEST).is_file():
         yield from read_manifest(root)
         return
-    for path in _walk(root):
-        yield parse_path(root, path, splits)
+    shared: dict[str, str] = {}
+    for parts, names in videos_by_folder(root):
+        yield from _records(root, parts, names, splits or {}, table, complain, shared, [] if odd is None else odd)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if entry.is_dir():
-            yield from _walk(Path(entry.path))
-        elif entry.name.endswith(VIDEO):
-            yield Path(entry.path)
+def _records(
+    root: str | Path,
+    parts: tuple[str, ...],
+    names: list[str],
+    splits: Mapping[str, str],
+    table: PerFile | None,
+    complain: Complain,
+    shared: dict[str, str],
+    odd: list[str],
+) -> Iterator[Record]:
+    """Records of one folder's files. This is the loop that 650,000 files go through: text only, no Path.
+
+    `shared` holds every name once: text cut out of file names is new each time.
+    """
+    prefix = folder_prefix(root, parts)
+    generator = generator_of(parts[1]) if len(parts) == 3 else ""
+    if not generator:
+        where = f"expected <source>/<generator>{SUFFIX}/<target>/<file>{VIDEO} under {root}; move it there"
+        if len(parts) == 3:
+            where = f"folder {parts[1]!r} is neither {ORIGINALS!r} nor <generator>{SUFFIX}"
+        for name in names:
+            complain(LayoutError(f"{prefix}{name}: {where}"))
+        return
+    source, _, target = parts
+    place = "/".join(parts)
+    original = generator == ORIGINAL
+    split_with: dict[str, str] = {}
+    terms = UNKNOWN
+    start = target + SEPARATOR
+    for name in names:
+        stem = name[:-4]
+        fields = (stem, target) if original else split_stem(stem, target)
+        if fields is None or name[-4:].lower() != VIDEO:
+            complain(
+                LayoutError(
+                    f"{prefix}{name}: the name must be <target>{SEPARATOR}<clip>{SEPARATOR}<driver>{VIDEO} "
+                    f"or <clip>{SEPARATOR}<driver>{VIDEO}; rename it"
+                )
+            )
+            continue
+        clip, driver = fields
+        if not original and clip != stem and not name.startswith(start):
+            odd.append(prefix + name)
+        driver = shared.setdefault(driver, driver)
+        recording = f"{driver}/{clip}"
+        split = split_with.get(driver)
+        if split is None:
+            split = split_with[driver] = joint_split(splits, driver, target)
+        if table is not None:
+            terms = table.terms(place, stem)
+        yield Record(
+            prefix + name,  # type: ignore[arg-type]  # text until somebody asks for the Path
+            driver,
+            target,
+            generator,
+            source,
+            shared.setdefault(recording, recording),
+            split,
+            driver == target,
+            terms.licence,
+            terms.research,
+            terms.publication,
+        )
