@@ -9,10 +9,11 @@ import torch
 from whodrives.errors import InputError
 from whodrives.models import build_model
 from whodrives.training.config import RecipeConfig, SourceConfig
+from whodrives.training.loss import Prototypes
 from whodrives.training.refit import pooled_features, refit_head
 from whodrives.training.release import summarise, verification_trials
 from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
-from whodrives.training.trainer import Prototypes, embed_clips
+from whodrives.training.validation import embed_clips
 
 BUILTIN = SourceConfig(builtin_drivers=3, procedural_faces=3, clip_length=4, validation_others=1)
 

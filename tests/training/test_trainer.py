@@ -1,45 +1,23 @@
 """The training loop on a small source of random clips whose motion depends on the driver."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from flicker import FlickerSource, clips, config
 
 from whodrives.errors import InputError
-from whodrives.training.checkpoint import CheckpointError
-from whodrives.training.config import TrainConfig, config_from_dict
+from whodrives.training.checkpoint import CheckpointError, load_checkpoint
+from whodrives.training.config import config_from_dict
 from whodrives.training.release import load_run
-from whodrives.training.source import Batch, LabelledClips
-from whodrives.training.trainer import Trainer, embed_clips
-
-
-class FlickerSource:
-    """Driver d makes a noise image flicker with strength d + 1."""
-
-    drivers = (0, 1, 2)
-
-    def batch(self, step: int, identities: int, samples: int) -> Batch:
-        rng = np.random.default_rng([5, step])
-        driver = np.repeat(rng.choice(3, identities, replace=False), samples)
-        frames = rng.random((len(driver), 3, 1, 128, 128)) * (driver[:, None, None, None, None] + 1) / 4
-        return Batch(torch.from_numpy(frames).float(), torch.from_numpy(driver))
-
-
-def clips() -> LabelledClips:
-    batches = [FlickerSource().batch(1000 + n, 3, 2) for n in range(2)]
-    driver = torch.cat([b.driver for b in batches]).numpy().astype(str)
-    frames = torch.cat([(b.frames * 255).to(torch.uint8) for b in batches])
-    target = np.where(np.arange(len(driver)) % 3 == 2, np.roll(driver, 2), driver)
-    recording = np.array([f"{d}-{n}" for n, d in enumerate(driver)])
-    return LabelledClips(frames, driver, target, recording, driver == target)
-
-
-def config(**train: object) -> TrainConfig:
-    base = {"identities": 2, "samples": 2, "epochs": 1, "steps_per_epoch": 6, "warmup_epochs": 0.5, "precision": "fp32",
-            "validate_every": 3, "cross_entropy_weight": 1.0}  # fmt: skip
-    return config_from_dict({"train": {**base, **train}})
+from whodrives.training.trainer import Trainer
+from whodrives.training.validation import embed_clips
+from whodrives.training.weights import load_weights
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -127,3 +105,96 @@ def test_history_counts_what_went_before(tmp_path: Path) -> None:
     assert [part["clips"] for part in history] == [8, 4]
     assert history[0]["config"]["train"]["lr"] != history[1]["config"]["train"]["lr"] == settings.train.lr
     assert not model.training
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from flicker import FlickerSource, clips, config
+from whodrives.training.trainer import Trainer
+trainer = Trainer(config(checkpoint_seconds=0.0), FlickerSource(), clips(), Path(sys.argv[1]))
+def die(progress):
+    if progress.step == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+trainer.run(on_step=die)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    program = KILLED.format(tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "killed")], check=False, timeout=300)
+    assert done.returncode == -signal.SIGKILL
+    # What the killed run wrote after its checkpoint, and a line cut in two.
+    log = tmp_path / "killed" / "log.jsonl"
+    state = load_checkpoint(tmp_path / "killed" / "last.safetensors", {})
+    log.write_text(log.read_text() + json.dumps({"step": state["step"] + 1, "loss": 9.0}) + '\n{"step": 7, "lo')
+    second = Trainer(config(), FlickerSource(), clips(), tmp_path / "killed")
+    assert second.resume()
+    assert 1 <= second.step <= 4
+    second.run()
+    whole = Trainer(config(), FlickerSource(), clips(), tmp_path / "whole")
+    whole.run()
+    logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("killed", "whole")]
+    losses = [[json.loads(line)["loss"] for line in lines] for lines in logs]
+    assert losses[0] == losses[1]
+    expected = weights(whole)
+    assert all(torch.equal(value, expected[key]) for key, value in weights(second).items())
+
+
+def test_the_moving_average_is_what_is_judged_and_shipped(tmp_path: Path) -> None:
+    trainer = Trainer(config(ema=0.5), FlickerSource(), clips(), tmp_path)
+    trainer.train_step()
+    first = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    assert all(torch.equal(p, first[name]) for name, p in trainer.judged.named_parameters())
+    trainer.train_step()
+    for name, average in trainer.judged.named_parameters():
+        expected = 0.5 * first[name] + 0.5 * trainer.model.get_parameter(name)
+        assert torch.allclose(average, expected, atol=1e-6), name
+    trainer.save()
+    shipped, _, _ = load_run(tmp_path / "last.safetensors")
+    assert torch.equal(shipped.head.mlp[1].weight, trainer.judged.head.mlp[1].weight)
+    assert not torch.equal(shipped.head.mlp[1].weight, trainer.model.head.mlp[1].weight)
+    again = Trainer(config(ema=0.5), FlickerSource(), clips(), tmp_path)
+    assert again.resume()
+    assert again.train_step() == trainer.train_step()
+    assert torch.equal(again.judged.head.mlp[1].weight, trainer.judged.head.mlp[1].weight)
+
+
+def test_early_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = iter([0.6, 0.7, 0.7004, 0.69, 0.8])
+    monkeypatch.setattr("whodrives.training.trainer.evaluate_clips", lambda *_: {"pair": next(values), "target": 0.5})
+    trainer = Trainer(config(validate_every=1, patience=2), FlickerSource(), clips(), tmp_path)
+    assert trainer.run() == 0.7004
+    assert trainer.step == 4
+    assert trainer.finished
+    again = Trainer(config(validate_every=1, patience=2), FlickerSource(), clips(), tmp_path)
+    assert again.resume()
+    assert again.finished
+    assert again.run() == 0.7004
+    more = Trainer(config(validate_every=1, patience=3), FlickerSource(), clips(), tmp_path)
+    assert more.resume()
+    assert not more.finished
+
+
+def test_starting_from_a_weight_file(tmp_path: Path) -> None:
+    trainer = Trainer(config(), FlickerSource(), clips(), tmp_path)
+    trainer.start_from("bundled")
+    bundled = load_weights("bundled")
+    for name, parameter in bundled.model.named_parameters():
+        assert torch.equal(parameter, trainer.model.get_parameter(name)), name
+    assert trainer.history == bundled.card["history"]
+    with pytest.raises(InputError, match="another architecture"):
+        Trainer(config({"halved_axis": "W"}), FlickerSource(), clips(), tmp_path).start_from("bundled")
+    (tmp_path / "bad").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        trainer.start_from(tmp_path / "bad")
+
+
+def test_deterministic_mode_trains(tmp_path: Path) -> None:
+    try:
+        trainer = Trainer(config(deterministic=True, channels_last=True), FlickerSource(), clips(), tmp_path)
+        assert np.isfinite(trainer.train_step())
+    finally:
+        torch.use_deterministic_algorithms(False)

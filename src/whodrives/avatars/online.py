@@ -199,8 +199,13 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
             raise TypeError("this sequence has no end; give batches=")
         return self.batches
 
-    def batch(self, number: int, identities: int | None = None, samples: int | None = None) -> AvatarBatch:
-        """Batch `number`, a function of (seed, number) and of P and K alone (None: those of the source)."""
+    def batch(
+        self, number: int, identities: int | None = None, samples: int | None = None, only: range | None = None
+    ) -> AvatarBatch:
+        """Batch `number`, a function of (seed, number) and of P and K alone (None: those of the source).
+
+        only : clips of it to make, by their place, as one process of several needs; None: all.
+        """
         identities, samples = identities or self.identities, samples or self.samples
         self.check(identities)
         rng = np.random.default_rng([self.seed, number])
@@ -210,6 +215,9 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
         faces = [_pick(rng, self._face_shares) for _ in windows]
         kinds = [_pick(rng, self._mix) for _ in windows]
         draws = [self._draw(rng) for _ in windows]
+        if only is not None:
+            windows, faces = [windows[place] for place in only], [faces[place] for place in only]
+            kinds, draws = [kinds[place] for place in only], [draws[place] for place in only]
         frames = torch.empty(len(windows), self.length, 1, self.size, self.size, device=self.device)
         for kind in sorted(set(kinds)):
             rows = [row for row, one in enumerate(kinds) if one == kind]

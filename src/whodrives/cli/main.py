@@ -17,6 +17,7 @@ from whodrives.errors import WhodrivesError
 VERBS = {
     "demo": "whodrives.cli.demo:demo",
     "simulate": "whodrives.cli.simulate:simulate",
+    "prepare": "whodrives.cli.prepare:prepare",
     "train": "whodrives.cli.train:train",
     "calibrate": "whodrives.cli.calibrate:calibrate",
     "embed": "whodrives.cli.embed:embed",

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from whodrives.training.config import TrainConfig
+    from whodrives.training.distributed import World
 
 
 @click.command("train")
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder (default: out/NAME).")
 @click.option("--resume/--fresh", default=True, help="Go on from the folder's last checkpoint (default).")
-@click.option("--init", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Checkpoint to start from.")
+@click.option("--init", metavar="WEIGHTS", help="Start from a checkpoint, a weight file, or 'bundled'.")
 @click.option("--refit-head", type=click.IntRange(0), default=0, help="First refit the MLP alone, this many steps.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a config value.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default=None, help="Default: cuda when there is one.")
@@ -23,37 +28,56 @@ def train(
     config: Path,
     out: Path | None,
     resume: bool,
-    init: Path | None,
+    init: str | None,
     refit_head: int,
     overrides: tuple[str, ...],
     device: str | None,
     until: int | None,
     as_json: bool,
 ) -> None:
-    """Train a network from the experiment file CONFIG; clips are rendered on the fly from motion tracks."""
+    """Train a network from the experiment file CONFIG.
+
+    Clips are rendered on the fly from motion tracks, or read from a packed frame store. Several processes:
+    torchrun --nproc-per-node N -m whodrives train CONFIG.
+    """
     import torch
 
     from whodrives.training.config import load_config
-    from whodrives.training.source import AvatarSource, evaluation_clips
-    from whodrives.training.trainer import Progress as Step
-    from whodrives.training.trainer import Trainer
+    from whodrives.training.distributed import joined
 
     settings = load_config(config, overrides)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    folder = out or Path("out") / config.stem
     if settings.train.threads:
         torch.set_num_threads(settings.train.threads)
-    source = AvatarSource(settings.data, settings.train.seed, device)
-    trainer = Trainer(settings, source, evaluation_clips(settings.data, "val"), folder, device)
+    with joined(device) as world:
+        _train(settings, out or Path("out") / config.stem, world, resume, init, refit_head, until, as_json)
+
+
+def _train(
+    settings: TrainConfig,
+    folder: Path,
+    world: World,
+    resume: bool,
+    init: str | None,
+    refit_steps: int,
+    until: int | None,
+    as_json: bool,
+) -> None:
+    from whodrives.training.opening import open_data
+    from whodrives.training.trainer import Progress as Step
+    from whodrives.training.trainer import Trainer
+
+    source, clips = open_data(settings, world.device)
+    trainer = Trainer(settings, source, clips, folder, world)
     resumed = trainer.resume() if resume else False
     if not resumed and init is not None:
         trainer.start_from(init)
-    if not resumed and refit_head:
-        from whodrives.training.refit import refit_head as refit
+    if not resumed and refit_steps:
+        from whodrives.training.refit import refit_head
 
-        refit(trainer.model, trainer.prototypes, source, settings.train, refit_head)
-        clips = settings.train.refit_batches * settings.train.identities * settings.train.samples
-        trainer.history.append({"refit_head_steps": refit_head, "clips": clips})
+        refit_head(trainer.model, trainer.prototypes, source, settings.train, refit_steps)
+        seen = settings.train.refit_batches * settings.train.identities * settings.train.samples
+        trainer.begin([*trainer.history, {"refit_head_steps": refit_steps, "clips": seen}])
         trainer.save()
     columns = (
         TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
@@ -62,17 +86,27 @@ def train(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, disable=as_json) as bar:
+    with Progress(*columns, disable=as_json or not world.leads) as bar:
         task = bar.add_task("train", total=settings.train.total_steps, loss=0.0, auc=0.0, rate=0.0)
 
         def show(step: Step) -> None:
             bar.update(task, completed=step.step, loss=step.loss, auc=step.auc, rate=step.clips_per_second)
 
         best = trainer.run(until, show)
-    result = {"schema_version": 1, "folder": str(folder), "steps": trainer.step, "best_val_pair_auc": best}
+    if not world.leads:
+        return
+    result = {
+        "schema_version": 1,
+        "folder": str(folder),
+        "steps": trainer.step,
+        "best_val_pair_auc": best,
+        "stopped_early": trainer.finished and trainer.step < settings.train.total_steps,
+    }
     if as_json:
         click.echo(json.dumps({**result, "resumed": resumed}))
     else:
+        early = f", stopped early: no gain in {settings.train.patience} validations" if result["stopped_early"] else ""
         click.echo(
-            f"{trainer.step} steps, best validation AUC (other recording, other face) {best:.3f}; weights in {folder}"
+            f"{trainer.step} steps, best validation AUC (other recording, other face) {best:.3f}{early}; "
+            f"weights in {folder}"
         )

@@ -39,6 +39,17 @@ def save_checkpoint(
     os.replace(partial, path)
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a training checkpoint rather than a weight file. Raises CheckpointError when it is neither."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "state" in (file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error}); give a checkpoint, a weight file or 'bundled'"
+        ) from error
+
+
 def load_checkpoint(
     path: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer | None = None
 ) -> dict[str, Any]:

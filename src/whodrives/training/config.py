@@ -29,6 +29,9 @@ class SourceConfig:
     generators : name -> weight; in TOML a table, or a list of names of equal weight.
     source_fps : ``"24-30"``: generators run at a rate drawn per clip, and clips show the nearest frame; empty: at fps.
     codec : clips go through H.264 and back.
+    store : packed frame store (folder or URL) to train on instead of rendering. Then only clip_length and these count:
+        store_train, store_validation : splits. store_generators : which, with commas; empty: all. store_clips :
+        validation clips at most. The store says the frame rate.
     """
 
     motion: str = ""
@@ -43,6 +46,11 @@ class SourceConfig:
     generators: dict[str, float] = field(default_factory=lambda: {"warp": 1.0})
     source_fps: str = ""
     codec: bool = False
+    store: str = ""
+    store_train: str = "train"
+    store_validation: str = "val"
+    store_generators: str = ""
+    store_clips: int = 512
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,13 @@ class RecipeConfig:
     clip_norm : gradient norm. precision : ``fp32``, ``bf16`` or ``fp16`` (fp16 on CUDA only).
     validate_every, checkpoint_seconds : steps, seconds. threads : torch CPU threads, 0 = leave.
     prefetch : render the next batch while this one trains. refit_batches : of `whodrives train --refit-head`.
+    piece_clips : clips in memory at once on each process, the rest by cached embeddings (BatchNorm then sees pieces);
+        0 = the whole batch. recompute : keep fewer activations, compute the backbone's stages again in the backward.
+    compile : torch.compile. channels_last : memory format of the 2-D convolutions.
+    deterministic : only deterministic kernels (CUDA; the CPU's are).
+    ema : decay of a moving average of the weights, which is then validated and shipped; 0 = off.
+    patience, min_gain : stop after so many validations without a gain of min_gain AUC; 0 = never.
+    tensorboard : also write events (extra ``tensorboard``).
     """
 
     identities: int = 16
@@ -80,6 +95,15 @@ class RecipeConfig:
     threads: int = 0
     prefetch: bool = True
     refit_batches: int = 40
+    piece_clips: int = 0
+    recompute: bool = False
+    compile: bool = False
+    channels_last: bool = False
+    deterministic: bool = False
+    ema: float = 0.0
+    patience: int = 0
+    min_gain: float = 0.001
+    tensorboard: bool = False
 
     @property
     def total_steps(self) -> int:
@@ -146,7 +170,9 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
     """Build a config from nested plain values. Raises InputError on unknown sections and keys, with a suggestion."""
     unknown = sorted(set(values) - {"model", "data", "train"})
     if unknown:
-        raise InputError(f"config: unknown section [{unknown[0]}]; sections are [model], [data], [train]")
+        near = difflib.get_close_matches(unknown[0], ["model", "data", "train"], n=1)
+        hint = f"; did you mean [{near[0]}]?" if near else "; sections are [model], [data], [train]"
+        raise InputError(f"config: unknown section [{unknown[0]}]{hint}")
     model = dict(values.get("model", {}))
     preset = model.pop("preset", "paper")
     if preset not in PRESETS:
@@ -158,25 +184,48 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
     )
 
 
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Nested values of a TOML experiment, laid over those of the file that its ``base`` names."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a TOML experiment: {error}; see experiments/ for examples"
+        ) from error
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise InputError(f"{path}: base = {base!r} must be the name of another experiment file")
+    below = (path.parent / base).resolve()
+    if below in (*above, path.resolve()):
+        raise InputError(f"{path}: base = {base!r} leads back to this file; break the circle")
+    out = _read(below, (*above, path.resolve()))
+    for section, keys in values.items():
+        if isinstance(keys, dict) and isinstance(out.get(section), dict):
+            # Another preset starts from its own fields; a base's fields would silently change it.
+            kept = {} if section == "model" and "preset" in keys else out[section]
+            out[section] = {**kept, **keys}
+        else:
+            out[section] = keys
+    return out
+
+
 def load_config(path: str | Path, overrides: tuple[str, ...] = ()) -> TrainConfig:
     """Read a TOML experiment.
 
     Parameters
     ----------
-    path : TOML file; relative paths in it (motion, portraits) are taken from the working directory.
+    path : TOML file; relative paths in it (motion, portraits) are taken from the working directory. A top-level
+        ``base = "other.toml"`` (relative to the file) gives what the file does not say itself, key by key.
     overrides : ``section.key=value`` strings, value in TOML syntax (bare words count as strings).
 
     Raises
     ------
     InputError
-        Unreadable file, bad TOML, unknown key (with a suggestion) or a value of the wrong type.
+        Unreadable file, bad TOML, bases in a circle, unknown key (with a suggestion) or a value of the wrong type.
     """
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(
-            f"{path}: cannot be read as a TOML experiment: {error}; see experiments/ for examples"
-        ) from error
+    values = _read(Path(path))
     for override in overrides:
         name, sign, text = override.partition("=")
         section, dot, key = name.strip().partition(".")

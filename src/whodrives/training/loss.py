@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from whodrives.errors import InputError
@@ -53,6 +53,14 @@ def supervised_contrastive(
     total = (log_probability * positive).sum(dim=1)
     per_anchor = -torch.where(has, total / count.clamp(min=1), 0.0 * total)
     return per_anchor.sum() if reduction == "sum" else per_anchor.sum() / has.sum().clamp(min=1)
+
+
+class Prototypes(nn.Module):
+    """One learned direction a training driver, for the auxiliary cross-entropy."""
+
+    def __init__(self, drivers: int, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(drivers, dim))
 
 
 def driver_cross_entropy(embeddings: Tensor, prototypes: Tensor, classes: Tensor, scale: float = 16.0) -> Tensor:

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from whodrives.errors import InputError
 from whodrives.models import FingerprintModel
 from whodrives.training.config import RecipeConfig
-from whodrives.training.loss import driver_cross_entropy, supervised_contrastive
+from whodrives.training.loss import Prototypes, driver_cross_entropy, supervised_contrastive
 from whodrives.training.source import AvatarSource
-from whodrives.training.trainer import Prototypes
+from whodrives.training.stored import StoredSource
 
 # Batches for refitting come after every step that a run could take.
 FIRST_STEP = 1_000_000_000
@@ -41,7 +41,7 @@ def pooled_features(model: FingerprintModel, frames: Tensor, batch_size: int = 8
 
 
 def collect_features(
-    model: FingerprintModel, source: AvatarSource, recipe: RecipeConfig, batches: int
+    model: FingerprintModel, source: AvatarSource | StoredSource, recipe: RecipeConfig, batches: int
 ) -> tuple[Tensor, Tensor]:
     """Pooled features (N, 512) and drivers (N,) of `batches` batches that no training step sees."""
     features, labels = [], []
@@ -102,7 +102,11 @@ def fit_head(
 
 
 def refit_head(
-    model: FingerprintModel, prototypes: Prototypes, source: AvatarSource, recipe: RecipeConfig, steps: int
+    model: FingerprintModel,
+    prototypes: Prototypes,
+    source: AvatarSource | StoredSource,
+    recipe: RecipeConfig,
+    steps: int,
 ) -> None:
     """`collect_features` of recipe.refit_batches batches, then `fit_head`."""
     features, drivers = collect_features(model, source, recipe, recipe.refit_batches)

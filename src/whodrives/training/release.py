@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from torch.optim.swa_utils import AveragedModel
 
 from whodrives.errors import InputError
 from whodrives.evaluation.calibration import threshold_from_trials
@@ -16,8 +17,9 @@ from whodrives.evaluation.protocols import cross_target, different_recordings, p
 from whodrives.models import FingerprintModel, build_model
 from whodrives.training.checkpoint import load_checkpoint
 from whodrives.training.config import TrainConfig, config_from_dict
+from whodrives.training.history import stage
 from whodrives.training.source import LabelledClips, evaluation_clips
-from whodrives.training.trainer import embed_clips, stage
+from whodrives.training.validation import embed_clips
 from whodrives.training.weights import load_weights, save_weights
 from whodrives.video.contract import PreprocessingContract
 
@@ -94,7 +96,13 @@ def load_run(path: Path) -> tuple[FingerprintModel, TrainConfig, list[dict[str, 
     state = load_checkpoint(path, {})
     config = config_from_dict({key: dict(value) for key, value in state["config"].items()})
     model = build_model(config.model)
-    load_checkpoint(path, {"model": model})
+    if config.train.ema > 0:
+        average = AveragedModel(model)
+        load_checkpoint(path, {"average": average})
+        assert isinstance(average.module, FingerprintModel)
+        model = average.module
+    else:
+        load_checkpoint(path, {"model": model})
     return model.eval(), config, [*state.get("history", []), stage(int(state["step"]), state["config"])]
 
 
@@ -117,6 +125,10 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
         trial = Path(folder, out.name)
         save_weights(trial, model, card)
         model = load_weights(trial).model
+    if config.data.store:
+        raise InputError(
+            f"{run}: trained on {config.data.store}; thresholds are fitted on simulated videos only so far"
+        )
     clips = evaluation_clips(config.data, "val", windows=WINDOWS, others=OTHERS, seed=1)
     vectors = embed_clips(model, clips.frames, precision="fp32")
     thresholds: dict[str, dict[str, float]] = {}

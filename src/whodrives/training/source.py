@@ -89,9 +89,12 @@ class AvatarSource:
         self.drivers: list[DriverClips] = self.avatars.drivers
         self.pools: list[list[int]] = self.avatars.pools
 
-    def batch(self, step: int, identities: int, samples: int) -> Batch:
-        """The batch of optimiser step `step`: `identities` drivers x `samples` windows of clip_length frames."""
-        made = self.avatars.batch(step, identities, samples)
+    def batch(self, step: int, identities: int, samples: int, rows: range | None = None) -> Batch:
+        """The batch of optimiser step `step`: `identities` drivers x `samples` windows of clip_length frames.
+
+        rows : the clips of it to render (what one process of several trains on); None: all.
+        """
+        made = self.avatars.batch(step, identities, samples, rows)
         return Batch(made.frames, made.driver)
 
 

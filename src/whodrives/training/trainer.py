@@ -1,9 +1,10 @@
-"""The training loop: contrastive learning of drivers from clips rendered on the fly (paper Sec. IV-B)."""
+"""The training loop: contrastive learning of drivers (paper Sec. IV-B), on one process or on many."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,22 +12,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from whodrives.avatars.allocator import keep_large_blocks
 from whodrives.errors import InputError, WhodrivesError
-from whodrives.evaluation.protocols import different_recordings, per_target_auc
 from whodrives.models import FingerprintModel, build_model
-from whodrives.training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from whodrives.training.checkpoint import CheckpointError, is_checkpoint, load_checkpoint, save_checkpoint
 from whodrives.training.config import TrainConfig
-from whodrives.training.loss import driver_cross_entropy, supervised_contrastive
+from whodrives.training.distributed import World, agree, average_gradients, gather
+from whodrives.training.history import changed_keys, stage
+from whodrives.training.log import RunLog
+from whodrives.training.loss import Prototypes, driver_cross_entropy, supervised_contrastive
 from whodrives.training.schedule import learning_rate_factor
+from whodrives.training.sharednorm import share_batchnorm
 from whodrives.training.source import Batch, LabelledClips
-
-# Settings that a resumed run may change: how long it goes on and how it works, not what it learns from.
-FREE_KEYS = {"train.epochs", "train.validate_every", "train.checkpoint_seconds", "train.threads", "train.prefetch"}
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from whodrives.training.step import backward_cached, backward_whole, step_seed
+from whodrives.training.validation import DTYPES, evaluate_clips
+from whodrives.training.weights import load_weights
 
 
 class TrainingError(WhodrivesError):
@@ -38,8 +42,8 @@ class ClipSource(Protocol):
 
     drivers: list[Any]
 
-    def batch(self, step: int, identities: int, samples: int) -> Batch:
-        """Clips and driver numbers of one optimiser step; a function of the step alone."""
+    def batch(self, step: int, identities: int, samples: int, rows: range | None = None) -> Batch:
+        """Clips and driver numbers of one optimiser step, a function of the step alone; `rows` of it or all."""
 
 
 @dataclass(frozen=True)
@@ -53,81 +57,57 @@ class Progress:
     clips_per_second: float
 
 
-class Prototypes(nn.Module):
-    """One learned direction a training driver, for the auxiliary cross-entropy."""
-
-    def __init__(self, drivers: int, dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(drivers, dim))
-
-
-@torch.inference_mode()
-def embed_clips(model: FingerprintModel, frames: Tensor, batch_size: int = 8, precision: str = "bf16") -> np.ndarray:
-    """frames (N, T, 1, 128, 128) uint8 or float -> (N, D) float32 unit rows; the model is left in its mode."""
-    training, device = model.training, next(model.parameters()).device
-    model.eval()
-    out = []
-    with torch.autocast(device.type, _DTYPES[precision], enabled=precision != "fp32"):
-        for start in range(0, len(frames), batch_size):
-            out.append(model(frames[start : start + batch_size].to(device)).float().cpu())
-    model.train(training)
-    return torch.cat(out).numpy()
-
-
-def evaluate_clips(model: FingerprintModel, clips: LabelledClips, precision: str = "bf16") -> dict[str, float]:
-    """AUC of labelled clips: ``pair`` (different recordings AND faces) and ``target`` (per-target mean).
-
-    Each validation driver is shown on a few faces only: pairs that share a face would let appearance pass for driver.
-    """
-    vectors = embed_clips(model, clips.frames, precision=precision)
-    pair = different_recordings(vectors, clips.driver, clips.target, clips.recording, faces="different")
-    target = per_target_auc(vectors, clips.target, clips.is_self)
-    return {"pair": pair.auc, "target": target.auc}
-
-
-def stage(steps: int, config: dict[str, Any]) -> dict[str, Any]:
-    """One stage of a training history: optimiser steps, clips seen, and the whole configuration."""
-    clips = steps * config["train"]["identities"] * config["train"]["samples"]
-    return {"steps": steps, "clips": clips, "config": config}
-
-
-def changed_keys(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """``section.key`` of every setting that differs and that changes what is learned, model first."""
-    before, after = (json.loads(json.dumps(values)) for values in (before, after))
-    return [
-        f"{section}.{key}"
-        for section in ("model", "data", "train")
-        for key in after[section]
-        if f"{section}.{key}" not in FREE_KEYS and before[section].get(key) != after[section][key]
-    ]
-
-
 class Trainer:
     """Runs a `TrainConfig` in `folder`: `log.jsonl`, `last.safetensors` (resume), `best.safetensors`.
 
     Parameters
     ----------
     config : the experiment. source : where batches come from. validation : fixed clips of other people and faces.
-    folder : the run's folder. device : ``cpu`` or ``cuda``.
+    folder : the run's folder. world : this process among those that train together (`distributed.joined`).
 
+    N processes do what one would with the whole batch: each embeds its share of the clips, BatchNorm statistics,
+    embeddings and gradients are shared. Only dropout differs (each process draws its own).
     On the CPU a resumed run continues bit for bit: each step draws its clips and its dropout from (seed, step).
     """
 
     def __init__(
-        self, config: TrainConfig, source: ClipSource, validation: LabelledClips, folder: Path, device: str = "cpu"
+        self,
+        config: TrainConfig,
+        source: ClipSource,
+        validation: LabelledClips,
+        folder: Path,
+        world: World | None = None,
     ) -> None:
         recipe = config.train
-        if recipe.precision not in _DTYPES:
-            raise InputError(f"config: train.precision = {recipe.precision!r}; choose one of {', '.join(_DTYPES)}")
-        if recipe.precision == "fp16" and device == "cpu":
+        self.world = world or World()
+        self.device = self.world.device
+        if recipe.precision not in DTYPES:
+            raise InputError(f"config: train.precision = {recipe.precision!r}; choose one of {', '.join(DTYPES)}")
+        if recipe.precision == "fp16" and self.device.type == "cpu":
             raise InputError("config: train.precision = 'fp16' needs CUDA; use bf16 or fp32 on the CPU")
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
+        if self.device.type == "cpu":
+            keep_large_blocks(any_size=True)
+        if recipe.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+            torch.backends.cudnn.benchmark = False
         self.config, self.source, self.validation, self.folder = config, source, validation, folder
-        self.device = torch.device(device)
+        self.rows = self.world.share(recipe.identities * recipe.samples)
         torch.manual_seed(recipe.seed)
-        self.model = build_model(config.model).to(self.device).train()
+        self.model = build_model(config.model)
         self.prototypes = Prototypes(len(source.drivers), config.model.embedding_dim).to(self.device)
+        if self.world.size > 1:
+            share_batchnorm(self.model)
+        self.model.backbone.recompute = recipe.recompute
+        self.model = self.model.to(self.device).train()
+        if recipe.channels_last:
+            self.model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = (
+            AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema > 0 else None
+        )
+        self.embed: Callable[[Tensor], Tensor] = torch.compile(self.model) if recipe.compile else self.model
         self.parameters = [*self.model.parameters()]
         if recipe.cross_entropy_weight > 0:
             self.parameters += [*self.prototypes.parameters()]
@@ -136,6 +116,8 @@ class Trainer:
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
         self.step, self.best, self.auc = 0, -1.0, math.nan
+        # Validations since the last gain of train.min_gain, and what was reached then.
+        self.stale, self.mark = 0, -1.0
         # What went before step 0 of this run, for the card: stages of other runs, and refits of the head.
         self.history: list[dict[str, Any]] = []
         # torch's thread count is a setting of each thread, so the renderer's has to be set in it.
@@ -145,7 +127,16 @@ class Trainer:
 
     @property
     def _modules(self) -> dict[str, nn.Module]:
-        return {"model": self.model, "prototypes": self.prototypes}
+        modules: dict[str, nn.Module] = {"model": self.model, "prototypes": self.prototypes}
+        return modules if self.average is None else {**modules, "average": self.average}
+
+    @property
+    def judged(self) -> FingerprintModel:
+        """The network that is validated and shipped: the moving average where there is one."""
+        if self.average is None:
+            return self.model
+        assert isinstance(self.average.module, FingerprintModel)
+        return self.average.module
 
     def resume(self) -> bool:
         """Go on from `last.safetensors` if it is there; False if not. Raises CheckpointError when it is unusable."""
@@ -160,28 +151,50 @@ class Trainer:
                 "another folder with --init, or remove this one"
             )
         self.step, self.best, self.auc = state["step"], state["best"], state["auc"]
+        self.stale, self.mark = state.get("stale", 0), state.get("mark", self.best)
         self.history = list(state.get("history", []))
         self.scaler.load_state_dict(state["scaler"])
         return True
 
-    def start_from(self, path: Path) -> None:
-        """Take the weights (and the prototypes, when the drivers are as many) of another run's checkpoint.
+    def start_from(self, source: str | Path) -> None:
+        """Take the weights of another run: its checkpoint (and prototypes, when the drivers are as many), or a weight
+        file such as ``bundled``. What they have been through becomes part of this run's history.
 
-        Its steps become part of this run's history. Raises CheckpointError when the file is unusable or of another
-        architecture.
+        Raises
+        ------
+        CheckpointError, WeightsError
+            The file is unusable or of another architecture.
         """
+        if str(source) == "bundled" or not is_checkpoint(Path(source)):
+            weights = load_weights(source)
+            if weights.model.config != self.config.model:
+                raise InputError(f"{source}: holds another architecture than [model] of the experiment")
+            self.model.load_state_dict(weights.model.state_dict())
+            self.begin(list(weights.card.get("history", [])))
+            return
+        path = Path(source)
         try:
-            state = load_checkpoint(path, self._modules)
+            state = load_checkpoint(path, {"model": self.model, "prototypes": self.prototypes})
         except CheckpointError:
             state = load_checkpoint(path, {"model": self.model})
-        self.history = [*state.get("history", []), stage(state["step"], state["config"])]
+        self.begin([*state.get("history", []), stage(state["step"], state["config"])])
+
+    def begin(self, history: list[dict[str, Any]]) -> None:
+        """Start at step 0 from the weights that the model holds now; `history` tells where they come from."""
+        self.history = history
+        if self.average is not None:
+            self.average.module.load_state_dict(self.model.state_dict())
 
     def save(self, name: str = "last") -> None:
-        """Write a checkpoint into the run's folder."""
+        """Write a checkpoint into the run's folder (the leading process only)."""
+        if not self.world.leads:
+            return
         state = {
             "step": self.step,
             "best": self.best,
             "auc": self.auc,
+            "stale": self.stale,
+            "mark": self.mark,
             "scaler": self.scaler.state_dict(),
             "config": self.config.to_dict(),
             "history": self.history,
@@ -192,68 +205,97 @@ class Trainer:
         """One optimiser step; returns the loss. Raises TrainingError when it is not finite."""
         recipe = self.config.train
         batch = self._next_batch()
-        torch.manual_seed((recipe.seed << 32) + self.step)  # dropout repeats exactly after a resume
         warmup = round(recipe.warmup_epochs * recipe.steps_per_epoch)
         factor = learning_rate_factor(self.step, recipe.total_steps, warmup, recipe.lr_floor)
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.lr * factor
-        dtype = _DTYPES[recipe.precision]
-        with torch.autocast(self.device.type, dtype, enabled=recipe.precision != "fp32"):
-            embeddings = self.model(batch.frames.to(self.device))
-        labels = batch.driver.to(self.device)
-        loss = supervised_contrastive(embeddings, labels, recipe.temperature, recipe.loss_reduction)
-        if recipe.cross_entropy_weight > 0:
-            extra = driver_cross_entropy(embeddings, self.prototypes.weight, labels, recipe.cross_entropy_scale)
-            loss = loss + recipe.cross_entropy_weight * extra
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingError(f"step {self.step}: loss is {value}; lower train.lr or use precision fp32")
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        labels = gather(batch.driver.to(self.device), self.world)
+
+        def embed(clips: Tensor) -> Tensor:
+            with torch.autocast(self.device.type, DTYPES[recipe.precision], enabled=recipe.precision != "fp32"):
+                return self.embed(clips.to(self.device))
+
+        def loss(local: Tensor) -> Tensor:
+            embeddings = gather(local, self.world)
+            value = supervised_contrastive(embeddings, labels, recipe.temperature, recipe.loss_reduction)
+            if recipe.cross_entropy_weight > 0:
+                extra = driver_cross_entropy(embeddings, self.prototypes.weight, labels, recipe.cross_entropy_scale)
+                value = value + recipe.cross_entropy_weight * extra
+            # Every process has the same value, so all of them stop here or none.
+            if not math.isfinite(value.item()):
+                raise TrainingError(f"step {self.step}: loss is {value}; lower train.lr or use precision fp32")
+            return value
+
+        def seed(piece: int) -> int:
+            return step_seed(recipe.seed, self.step, self.world.rank, piece)
+
+        arguments = (self.model, batch.frames, embed, loss, self.scaler.scale, seed)
+        if recipe.piece_clips and len(self.rows) > recipe.piece_clips:
+            value = backward_cached(*arguments, recipe.piece_clips)
+        else:
+            value = backward_whole(*arguments)
+        average_gradients(self.parameters, self.world)
         self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         self.step += 1
-        return value
+        return value.item()
 
     def _next_batch(self) -> Batch:
-        """This step's batch; the next one is rendered meanwhile, on a core of its own."""
+        """This process's part of this step's batch; the next one is made meanwhile, on a core of its own."""
         recipe, pending = self.config.train, self._pending
         if pending is not None and pending[0] == self.step:
             batch = pending[1].result()
         else:
-            batch = self.source.batch(self.step, recipe.identities, recipe.samples)
+            batch = self.source.batch(self.step, recipe.identities, recipe.samples, self.rows)
         if recipe.prefetch and self.step + 1 < recipe.total_steps:
-            job = self._renderer.submit(self.source.batch, self.step + 1, recipe.identities, recipe.samples)
+            job = self._renderer.submit(self.source.batch, self.step + 1, recipe.identities, recipe.samples, self.rows)
             self._pending = (self.step + 1, job)
         return batch
 
     def validate(self) -> dict[str, float]:
-        """AUC on the validation clips; keeps the best weights by pair AUC."""
-        result = evaluate_clips(self.model, self.validation, self.config.train.precision)
-        self.auc = result["pair"]
-        if self.auc > self.best:
-            self.best = self.auc
+        """AUC on the validation clips; keeps the best weights by pair AUC. Only the leading process computes."""
+        result: dict[str, float] = {}
+        if self.world.leads:
+            result = evaluate_clips(self.judged, self.validation, self.config.train.precision)
+        self.auc = agree(result.get("pair", math.nan), self.world)
+        better = self.auc > self.best
+        self.best = max(self.best, self.auc)
+        self.stale += 1
+        if self.auc >= self.mark + self.config.train.min_gain:
+            self.stale, self.mark = 0, self.auc
+        if better:
             self.save("best")
         return result
+
+    @property
+    def finished(self) -> bool:
+        """The schedule is over, or validation has not gained for train.patience validations."""
+        recipe = self.config.train
+        return self.step >= recipe.total_steps or 0 < recipe.patience <= self.stale
 
     def run(self, until: int | None = None, on_step: Callable[[Progress], None] | None = None) -> float:
         """Train to the end of the schedule (or to step `until`); returns the best validation pair AUC."""
         recipe = self.config.train
         stop = recipe.total_steps if until is None else min(until, recipe.total_steps)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
+        log: RunLog | None = None
+        if self.world.leads:
+            log = RunLog(self.folder, self.step, recipe.tensorboard)
+            (self.folder / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
         started, first, saved = time.monotonic(), self.step, time.monotonic()
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            while self.step < stop:
+        try:
+            while self.step < stop and not self.finished:
                 loss = self.train_step()
                 elapsed = time.monotonic() - started
                 row: dict[str, Any] = {"step": self.step, "loss": round(loss, 5), "seconds": round(elapsed, 1)}
                 if self.step % recipe.validate_every == 0 or self.step == stop:
                     row |= {f"val_{name}_auc": round(value, 4) for name, value in self.validate().items()}
-                log.write(json.dumps(row) + "\n")
-                log.flush()
+                if log is not None:
+                    log.write(row)
                 if time.monotonic() - saved > recipe.checkpoint_seconds:
                     self.save()
                     saved = time.monotonic()
@@ -262,4 +304,7 @@ class Trainer:
                     clips = pace * recipe.identities * recipe.samples
                     on_step(Progress(self.step, stop, loss, self.auc, clips))
             self.save()
+        finally:
+            if log is not None:
+                log.close()
         return self.best

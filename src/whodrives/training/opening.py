@@ -1,0 +1,31 @@
+"""From an experiment's ``[data]`` to what the trainer needs: a source of batches and fixed validation clips."""
+
+from __future__ import annotations
+
+import torch
+
+from whodrives.data.store import FrameStore
+from whodrives.errors import InputError
+from whodrives.training.config import TrainConfig
+from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
+from whodrives.training.stored import StoredSource, stored_validation
+
+
+def open_data(config: TrainConfig, device: torch.device) -> tuple[AvatarSource | StoredSource, LabelledClips]:
+    """Avatars rendered on the fly, or windows out of a packed frame store where ``data.store`` names one.
+
+    Raises
+    ------
+    InputError, StoreError
+        Nobody to learn from or to validate on, or the store cannot be read.
+    """
+    data = config.data
+    if not data.store:
+        return AvatarSource(data, config.train.seed, device), evaluation_clips(data, "val")
+    store = FrameStore.open(data.store)
+    if data.store_train == data.store_validation:
+        raise InputError(f"config: data.store_train and data.store_validation are both {data.store_train!r}")
+    generators = tuple(name for name in data.store_generators.replace(" ", "").split(",") if name)
+    source = StoredSource(store, data.clip_length, config.train.seed, data.store_train, generators, workers=2)
+    clips = stored_validation(store, data.clip_length, data.store_validation, generators, data.store_clips)
+    return source, clips

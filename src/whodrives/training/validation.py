@@ -1,0 +1,37 @@
+"""What a network reads from fixed validation clips while it trains."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whodrives.evaluation.protocols import different_recordings, per_target_auc
+from whodrives.models import FingerprintModel
+from whodrives.training.source import LabelledClips
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@torch.inference_mode()
+def embed_clips(model: FingerprintModel, frames: Tensor, batch_size: int = 8, precision: str = "bf16") -> np.ndarray:
+    """frames (N, T, 1, 128, 128) uint8 or float -> (N, D) float32 unit rows; the model is left in its mode."""
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    out = []
+    with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+        for start in range(0, len(frames), batch_size):
+            out.append(model(frames[start : start + batch_size].to(device)).float().cpu())
+    model.train(training)
+    return torch.cat(out).numpy()
+
+
+def evaluate_clips(model: FingerprintModel, clips: LabelledClips, precision: str = "bf16") -> dict[str, float]:
+    """AUC of labelled clips: ``pair`` (different recordings AND faces) and ``target`` (per-target mean).
+
+    Each validation driver is shown on a few faces only: pairs that share a face would let appearance pass for driver.
+    """
+    vectors = embed_clips(model, clips.frames, precision=precision)
+    pair = different_recordings(vectors, clips.driver, clips.target, clips.recording, faces="different")
+    target = per_target_auc(vectors, clips.target, clips.is_self)
+    return {"pair": pair.auc, "target": target.auc}

@@ -1,0 +1,126 @@
+"""Two gloo processes against one: losses, gradients, weights, running statistics."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from flicker import FlickerSource, clips, config
+
+from whodrives.errors import InputError
+from whodrives.models.batchnorm import FrameBatchNorm
+from whodrives.training.distributed import World, gather, joined
+from whodrives.training.sharednorm import SharedBatchNorm3d, SharedFrameBatchNorm, share_batchnorm
+from whodrives.training.trainer import Trainer
+
+STEPS = 3
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def train(folder: Path, world: World, model: dict[str, object], **recipe: object) -> None:
+    """A few steps; the leading process leaves losses, and gradients and statistics of the first step, in `folder`."""
+    trainer = Trainer(config({"dropout": 0.0, **model}, **recipe), FlickerSource(), clips(), folder, world)
+    losses, first, moved = [], {}, {}
+    for _ in range(STEPS):
+        losses.append(trainer.train_step())
+        if not first:
+            named = [*trainer.model.named_parameters(), *trainer.prototypes.named_parameters("prototypes")]
+            first = {name: p.grad.clone() for name, p in named if p.grad is not None}
+            moved = {name: b.clone() for name, b in trainer.model.named_buffers() if "running" in name}
+    if world.leads:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save({"losses": losses, "gradients": first, "statistics": moved}, folder / "out.pt")
+
+
+def member(rank: int, port: int, folder: Path, jobs: list[tuple[str, dict[str, object], dict[str, object]]]) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with joined("cpu") as world:
+        for name, model, recipe in jobs:
+            train(folder / name, world, model, **recipe)
+        dist.barrier()
+
+
+JOBS: list[tuple[str, dict[str, object], dict[str, object]]] = [
+    ("flattened", {}, {}),
+    ("per_frame_step", {"batchnorm": "per_frame_step"}, {}),
+    ("recompute", {}, {"recompute": True}),
+    ("sum", {"representation": "pixel_diff"}, {"loss_reduction": "sum", "cross_entropy_weight": 0.0}),
+]
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, object], dict[str, object]]]:
+    """Name -> what one process and what two found."""
+    folder = tmp_path_factory.mktemp("two")
+    mp.spawn(member, (free_port(), folder / "two", JOBS), nprocs=2)
+    out = {}
+    for name, model, recipe in JOBS:
+        train(folder / "one" / name, World(), model, **recipe)
+        out[name] = tuple(torch.load(folder / count / name / "out.pt") for count in ("one", "two"))
+    return out
+
+
+@pytest.mark.parametrize("name", [job[0] for job in JOBS])
+def test_two_processes_equal_one(pairs: dict[str, tuple], name: str) -> None:
+    one, two = pairs[name]
+    # AdamW divides by gradients near zero, so rounding grows from step to step.
+    assert two["losses"] == pytest.approx(one["losses"], rel=5e-3)
+    assert two["losses"][0] == pytest.approx(one["losses"][0], rel=1e-6)
+    assert one["gradients"].keys() == two["gradients"].keys()
+    scale = max(float(g.abs().max()) for g in one["gradients"].values())
+    for key, gradient in one["gradients"].items():
+        assert torch.allclose(two["gradients"][key], gradient, rtol=1e-3, atol=1e-5 * scale), key
+    for key, value in one["statistics"].items():
+        assert torch.allclose(two["statistics"][key], value, rtol=1e-4, atol=1e-6), key
+
+
+def test_a_batch_must_be_shared_evenly() -> None:
+    assert list(World(1, 2).share(6)) == [3, 4, 5]
+    with pytest.raises(InputError, match="cannot be shared"):
+        World(0, 4).share(6)
+
+
+def test_alone_nothing_is_gathered() -> None:
+    rows = torch.rand(3, 2)
+    assert gather(rows, World()) is rows
+
+
+def test_sharing_keeps_names_and_parameters() -> None:
+    net = torch.nn.Sequential(FrameBatchNorm(4, True), torch.nn.Sequential(torch.nn.BatchNorm3d(2)))
+    before, parameters = list(net.state_dict()), list(net.parameters())
+    share_batchnorm(net)
+    assert isinstance(net[0], SharedFrameBatchNorm)
+    assert isinstance(net[1][0], SharedBatchNorm3d)
+    assert list(net.state_dict()) == before
+    assert all(a is b for a, b in zip(parameters, net.parameters(), strict=True))
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_command_line(tmp_path: Path) -> None:
+    experiment = tmp_path / "tiny.toml"
+    experiment.write_text(
+        "[data]\nbuiltin_drivers = 2\nprocedural_faces = 2\nclip_length = 4\nvalidation_others = 1\n"
+        '[train]\nidentities = 2\nsamples = 2\nepochs = 1\nsteps_per_epoch = 2\nprecision = "fp32"\nthreads = 1\n'
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port",
+               str(free_port()), "-m", "whodrives", "train", str(experiment), "-o", str(tmp_path / "run"), "--device",
+               "cpu", "--json"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout.strip().splitlines()[-1])
+    assert result["steps"] == 2
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 2
