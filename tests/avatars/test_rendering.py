@@ -55,6 +55,9 @@ def test_rendered_tree_is_nvfair_with_a_manifest(warped: list[PlannedVideo], tmp
     assert list(rendering.result.records) == read_manifest(tmp_path) == list(list_videos(tmp_path)) == records
     assert rendering.result.bytes == sum(record.path.stat().st_size for record in records)
     (tmp_path / "manifest.csv").unlink()
+    with pytest.raises(InputError, match="is unfinished"):
+        list(list_videos(tmp_path))
+    (tmp_path / LEDGER).unlink()
     found = {r.path: r for r in list_videos(tmp_path)}
     assert set(found) == {r.path for r in records}
     assert all(found[r.path].driver == r.driver and found[r.path].target == r.target for r in records)

@@ -177,10 +177,10 @@ def test_scene_cuts_are_kept(tmp_path: Path) -> None:
 
 
 def frames_folder(root: Path, count: int, side: int = 32, mode: str = "L") -> NDArray[np.uint8]:
-    """PNG files whose lexicographic order is not that of their numbers."""
+    """PNG files with padded numbers."""
     root.mkdir(parents=True)
     grey = np.random.default_rng(count).integers(0, 255, (count, side, side)).astype(np.uint8)
-    names = sorted(f"{number}.png" for number in range(count))
+    names = [f"{number:03d}.png" for number in range(count)]
     for name, frame in zip(names, grey):
         Image.fromarray(frame).convert(mode).save(root / name)
     (root / "notes.txt").write_text("no frame")
@@ -193,19 +193,25 @@ def test_folders_of_frames(tmp_path: Path) -> None:
     frames_folder(tmp_path / "a" / "single", 1)
     odd = tmp_path / "a" / "odd"
     frames_folder(odd, 3)
-    Image.new("L", (32, 30)).save(odd / "0.png")
+    Image.new("L", (32, 30)).save(odd / "000.png")
     broken = tmp_path / "a" / "broken"
     frames_folder(broken, 3)
-    (broken / "1.png").write_bytes((broken / "1.png").read_bytes()[:200])
+    (broken / "001.png").write_bytes((broken / "001.png").read_bytes()[:200])
     all_of_them = [record(path) for path in sorted((tmp_path / "a").iterdir())]
+    unpadded = tmp_path / "a" / "unpadded"
+    for number in (9, 10):
+        frames_folder(unpadded / str(number), 1)
+        (unpadded / str(number) / "000.png").rename(unpadded / f"{number}.png")
+    all_of_them.append(record(unpadded))
     native = PreprocessingContract(size=32, fps=None)
     result = pack(all_of_them, tmp_path / "store", contract=native, root=tmp_path)
     reasons = dict(result.failed)
-    assert "1.png" in reasons["a/broken"]
-    assert "1.png: has 32 x 32 pixels, the first frame 32 x 30" in reasons["a/odd"]
+    assert "001.png" in reasons["a/broken"]
+    assert "001.png: has 32 x 32 pixels, the first frame 32 x 30" in reasons["a/odd"]
     assert "holds 1 frame" in reasons["a/single"]
+    assert "pad numbers with zeros" in reasons["a/unpadded"]
     store = FrameStore.open(tmp_path / "store")
-    assert store.header.failed == {"CorruptVideoError": 2, "TooShortError": 1}
+    assert store.header.failed == {"CorruptVideoError": 2, "TooShortError": 1, "LayoutError": 1}
     np.testing.assert_array_equal(store.whole(0).frames[:, 0], grey)
     np.testing.assert_array_equal(store.whole(1).frames[:, 0], colour)
     assert np.isnan(store.index.fps).all()

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from test_store import CONTRACT, record, write_video
 
+from whodrives.data.lock import BusyError
 from whodrives.data.record import Record
 from whodrives.data.store import FrameStore
 from whodrives.data.store_decode import Decoded, DecodeSettings, Job, decode_job
@@ -119,7 +120,7 @@ def test_killed_in_the_middle(source: list[Record], tmp_path: Path, workers: int
     for line in run.stdout:
         if int(line) == 5:
             break
-    with pytest.raises(StoreError, match="another process is packing"):
+    with pytest.raises(BusyError, match="another run is writing"):
         pack(source, store, contract=CONTRACT)
     run.send_signal(signal.SIGKILL)
     run.wait()

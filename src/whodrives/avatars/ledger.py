@@ -16,8 +16,8 @@ from whodrives.avatars.encode import CODEC, PIXELS, encoder_settings
 from whodrives.avatars.faces import Face
 from whodrives.avatars.generator import Generator
 from whodrives.avatars.nuisance import Nuisance
+from whodrives.data.manifest import LEDGER
 
-LEDGER = "renders.jsonl"
 # Rises when shared code (nuisance, conversion to 8 bit, encoding) makes other files of the same input.
 CODE_VERSION = 1
 

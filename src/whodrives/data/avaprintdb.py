@@ -14,7 +14,7 @@ from pathlib import Path
 
 from whodrives.data.errors import Complain, LayoutError, refuse
 from whodrives.data.manifest import NAME as MANIFEST
-from whodrives.data.manifest import read_manifest, write_csv
+from whodrives.data.manifest import check_finished, read_manifest, write_csv
 from whodrives.data.nvfair import SEPARATOR, VIDEO
 from whodrives.data.record import Record
 from whodrives.data.tree import folder_prefix, videos_by_folder
@@ -192,6 +192,7 @@ def list_videos(folder: str | Path, complain: Complain = refuse) -> Iterator[Rec
         No such tree, or a video lies or is named against the layout.
     """
     root = find_root(folder)
+    check_finished(root)
     if (root / MANIFEST).is_file():
         yield from read_manifest(root)
         return

@@ -84,6 +84,8 @@ def list_dataset(
         layout = detect_layout(root)
     elif not root.exists():
         raise LayoutError(f"{root}: no such file or folder; give the root of a data set")
+    if root.is_dir():
+        manifest.check_finished(root)
     options = Options(_path(splits), _path(metadata), _path(frames), order)
     problems: list[LayoutError] = []
     read = LAYOUTS[layout].read(root, options, refuse if strict else problems.append)

@@ -13,6 +13,8 @@ from whodrives.data.splits import split_name
 from whodrives.data.tables import Table, read_table, yes_no
 
 NAME = "manifest.csv"
+# What `whodrives simulate` notes as it goes; it writes the manifest at its end.
+LEDGER = "renders.jsonl"
 COLUMNS = (
     "path",
     "target_identity",
@@ -54,6 +56,17 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
         writer.writerow(columns)
         writer.writerows(rows)
     partial.replace(path)
+
+
+def check_finished(root: Path) -> None:
+    """Raise ManifestError for a simulated data set whose rendering has not come to its end.
+
+    File names alone would give every clip a recording of its own and no self-reenactments.
+    """
+    if (root / LEDGER).is_file() and not (root / NAME).is_file():
+        raise ManifestError(
+            f"{root}: is unfinished: {LEDGER} without {NAME}; run `whodrives simulate` again to its end"
+        )
 
 
 def write_manifest(root: str | Path, records: Sequence[Record]) -> Path:

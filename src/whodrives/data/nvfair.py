@@ -13,7 +13,7 @@ from pathlib import Path
 from whodrives.data.errors import Complain, LayoutError, refuse
 from whodrives.data.listing import joint_split
 from whodrives.data.manifest import NAME as MANIFEST
-from whodrives.data.manifest import read_manifest
+from whodrives.data.manifest import check_finished, read_manifest
 from whodrives.data.nvfair_table import UNKNOWN, PerFile
 from whodrives.data.record import ORIGINAL, Record
 from whodrives.data.tree import folder_prefix, videos_by_folder
@@ -118,6 +118,7 @@ def list_videos(
     """
     if not os.path.isdir(root):
         raise LayoutError(f"{root}: no such folder; give the root of the NVFAIR tree")
+    check_finished(Path(root))
     if (Path(root) / MANIFEST).is_file():
         yield from read_manifest(root)
         return

@@ -25,7 +25,7 @@ from whodrives.data.store_errors import StoreError
 from whodrives.errors import WhodrivesError
 from whodrives.video.contract import PreprocessingContract
 
-HEADER, INDEX, FAILED, SHARDS, WORK, LOCK = "store.json", "index.parquet", "failed.parquet", "shards", "work", "lock"
+HEADER, INDEX, FAILED, SHARDS, WORK = "store.json", "index.parquet", "failed.parquet", "shards", "work"
 FORMAT, VERSION = "whodrives-frame-store", 1
 # Every field of a record but its path; those that are no text are yes, no or (null) not stated.
 TEXT = {item.name: item.type == "str" for item in fields(Record) if item.name != "path"}

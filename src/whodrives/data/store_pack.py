@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pyarrow as pa
 
 from whodrives.data.errors import LayoutError
 from whodrives.data.frame_folder import frame_files
+from whodrives.data.lock import locked
 from whodrives.data.record import Record
 from whodrives.data.store_codec import load_codec
 from whodrives.data.store_decode import Decoded, DecodeSettings, Job
@@ -27,7 +26,6 @@ from whodrives.data.store_layout import (
     HEADER,
     INDEX,
     LABELS,
-    LOCK,
     SCHEMA,
     SHARDS,
     WORK,
@@ -106,7 +104,9 @@ def pack(
     InputError
         A path twice, or a number out of range.
     StoreError
-        `out` cannot be written, is being packed by another process, or was made under other settings.
+        `out` cannot be written or was made under other settings.
+    BusyError
+        Another process is packing into it.
     """
     out, root = Path(out), None if root is None else Path(root)
     _check(workers, folder_fps, shard_bytes, chunk_frames)
@@ -116,7 +116,7 @@ def pack(
     try:
         for folder in (out, out / SHARDS):
             folder.mkdir(parents=True, exist_ok=True)
-        with _locked(out):
+        with locked(out):
             _agree(out, header)
             return _Run(out, header, wanted, retry_failed).pack(workers, shard_bytes, progress)
     except OSError as error:
@@ -146,17 +146,6 @@ def _by_name(records: Sequence[Record], root: Path | None) -> dict[str, Record]:
             raise InputError(f"{record.path}: is named by two records; a video has one driver, so keep one of them")
         wanted[name] = record
     return wanted
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """One writer at a time. The system drops the lock of a killed process."""
-    with (out / LOCK).open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{out}: another process is packing into it; wait for it, or choose another") from None
-        yield
 
 
 def _agree(out: Path, header: Header) -> None:
