@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -159,3 +160,13 @@ def test_pieces_need_less_memory() -> None:
         )
         used[way] = int(done.stdout)
     assert used["pieces"] < 0.4 * used["whole"], used
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None and shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiling_changes_rounding_only(tmp_path: Path) -> None:
+    """With dropout off: compiled code draws its dropout from another stream."""
+    still = {"dropout": 0.0}
+    plain = Trainer(config(still), FlickerSource(), clips(), tmp_path / "a")
+    fast = Trainer(config(still, compile=True), FlickerSource(), clips(), tmp_path / "b")
+    assert [fast.train_step() for _ in range(2)] == pytest.approx([plain.train_step() for _ in range(2)], rel=1e-4)
