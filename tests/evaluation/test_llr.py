@@ -108,7 +108,8 @@ def test_logistic_map_rises_is_finite_and_ignores_units_and_order(
     moved = fit_logistic_llr(np.array(genuine) * 0.037 - 4, np.array(impostor) * 0.037 - 4, prior)
     np.testing.assert_allclose(moved.llr(line * 0.037 - 4), llr, atol=1e-6)
     shuffled = fit_logistic_llr(genuine[::-1], sorted(impostor), prior)
-    np.testing.assert_allclose(shuffled.llr(line), llr, atol=1e-8)
+    # Sums in another order: the solver stops where rounding hides further descent.
+    np.testing.assert_allclose(shuffled.llr(line), llr, atol=1e-6)
     if np.mean(genuine) <= np.mean(impostor):
         assert (llr == 0).all()
 
