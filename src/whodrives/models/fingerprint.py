@@ -12,7 +12,7 @@ from whodrives.models.backbone import Backbone
 from whodrives.models.config import ModelConfig
 from whodrives.models.f5c import F5C
 from whodrives.models.head import TemporalHead
-from whodrives.models.normalise import standardise
+from whodrives.models.normalise import at_least_single, standardise
 from whodrives.models.representation import REPRESENTATIONS
 from whodrives.models.resnet import ResNet18
 
@@ -81,4 +81,4 @@ class FingerprintModel(nn.Module):
             volume = self.encode_frames(frames.gather(1, centre)).transpose(1, 2)
         else:
             volume = self.represent(clip, valid)
-        return F.normalize(self.head(volume, steps).float(), dim=1)
+        return F.normalize(at_least_single(self.head(volume, steps)), dim=1)

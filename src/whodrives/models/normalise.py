@@ -9,6 +9,11 @@ EPS = 1e-6
 FIXED_MEAN, FIXED_STD = 0.5, 0.25
 
 
+def at_least_single(x: Tensor) -> Tensor:
+    """Half precision as float32; float32 and float64 as they are."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def standardise(clip: Tensor, mode: str, valid: Tensor | None = None) -> Tensor:
     """Standardise frames.
 
@@ -21,9 +26,9 @@ def standardise(clip: Tensor, mode: str, valid: Tensor | None = None) -> Tensor:
 
     Returns
     -------
-    Same shape, float32.
+    Same shape, float32; float64 stays float64.
     """
-    x = clip.float() / 255.0 if clip.dtype == torch.uint8 else clip.float()
+    x = clip.float() / 255.0 if clip.dtype == torch.uint8 else at_least_single(clip)
     if mode == "fixed":
         return (x - FIXED_MEAN) / FIXED_STD
     if mode == "frame":
