@@ -15,8 +15,9 @@ from whodrives.data.store import FrameStore
 from whodrives.data.store_errors import StoreDamageError, StoreError
 from whodrives.data.store_pack import pack
 from whodrives.errors import InputError
-from whodrives.training.stored import StoredSource, middle_start, random_start, stored_validation
+from whodrives.training.stored import StoredSource, random_start, stored_validation
 from whodrives.video import PreprocessingContract
+from whodrives.video.windows import middle_start
 
 DRIVERS, TAKES, COUNT = 4, 3, 24
 

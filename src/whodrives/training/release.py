@@ -143,7 +143,7 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
     full = {
         **card,
         "clip_length": config.data.clip_length,
-        "contract": PreprocessingContract(normalisation=config.model.normalisation).to_dict(),
+        "contract": PreprocessingContract(fps=config.data.fps, normalisation=config.model.normalisation).to_dict(),
         "steps": sum(part.get("steps", 0) for part in history),
         "clips_seen": sum(part["clips"] for part in history),
         "history": history,

@@ -15,6 +15,7 @@ from whodrives.data.store import FrameStore
 from whodrives.data.store_errors import StoreDamageError, StoreError
 from whodrives.errors import InputError
 from whodrives.training.source import Batch, LabelledClips
+from whodrives.video.windows import middle_start
 
 # Streams of random numbers beside that of PKSampler, which uses (seed, step).
 _START, _REDRAW = 1, 2
@@ -36,11 +37,6 @@ def random_start(n_frames: int, cuts: tuple[int, ...], length: int, rng: np.rand
             return begin + pick
         pick -= end - begin
     raise AssertionError("unreachable")
-
-
-def middle_start(n_frames: int, length: int) -> int:
-    """Start of the evaluation window: floor((N - T) / 2), or 0 in a short video."""
-    return max(n_frames - length, 0) // 2
 
 
 class StoredSource:

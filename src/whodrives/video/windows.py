@@ -67,6 +67,11 @@ def cut_windows(
     return tuple(out)
 
 
+def middle_start(n_frames: int, length: int) -> int:
+    """Start of the evaluation window: floor((N - T) / 2), or 0 in a short video (paper Sec. IV-B)."""
+    return max(n_frames - length, 0) // 2
+
+
 def gather(frames: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
     """The frames (length, H, W) of one window out of (N, H, W), the last real frame repeated as padding."""
     index = window.start + np.minimum(np.arange(window.length), window.valid - 1)
