@@ -79,7 +79,7 @@ def test_two_processes_equal_one(pairs: dict[str, tuple], name: str) -> None:
     one, two = pairs[name]
     # AdamW divides by gradients near zero, so rounding grows from step to step.
     assert two["losses"] == pytest.approx(one["losses"], rel=5e-3)
-    assert two["losses"][0] == pytest.approx(one["losses"][0], rel=1e-6)
+    assert two["losses"][0] == pytest.approx(one["losses"][0], rel=1e-5)
     assert one["gradients"].keys() == two["gradients"].keys()
     scale = max(float(g.abs().max()) for g in one["gradients"].values())
     for key, gradient in one["gradients"].items():
