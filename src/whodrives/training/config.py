@@ -24,6 +24,8 @@ class SourceConfig:
     builtin_share : share of batches made of built-in drivers when there are real tracks too.
     procedural_faces : how many procedural faces (seeds from 0 up).
     procedural_share : share of clips on procedural faces when there are portraits too.
+    train_drivers, train_recordings : only so many of the training drivers (in order of their names), and of the
+        recordings of each; 0 = all. Not of the built-in ones.
     fps : frames/s of the rendered clips. clip_length : T, frames a clip.
     validation_others : other faces that each validation driver also drives.
     generators : name -> weight; in TOML a table, or a list of names of equal weight.
@@ -40,6 +42,8 @@ class SourceConfig:
     builtin_share: float = 0.3
     procedural_faces: int = 64
     procedural_share: float = 0.3
+    train_drivers: int = 0
+    train_recordings: int = 0
     fps: float = 25.0
     clip_length: int = 64
     validation_others: int = 2
@@ -184,8 +188,11 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
     )
 
 
-def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Nested values of a TOML experiment, laid over those of the file that its ``base`` names."""
+def read_experiment(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Nested values of a TOML experiment, laid over those of the file that its ``base`` names.
+
+    Raises InputError on an unreadable file, bad TOML, or bases in a circle; keys are not looked at.
+    """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -200,7 +207,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     below = (path.parent / base).resolve()
     if below in (*above, path.resolve()):
         raise InputError(f"{path}: base = {base!r} leads back to this file; break the circle")
-    out = _read(below, (*above, path.resolve()))
+    out = read_experiment(below, (*above, path.resolve()))
     for section, keys in values.items():
         if isinstance(keys, dict) and isinstance(out.get(section), dict):
             # Another preset starts from its own fields; a base's fields would silently change it.
@@ -225,7 +232,7 @@ def load_config(path: str | Path, overrides: tuple[str, ...] = ()) -> TrainConfi
     InputError
         Unreadable file, bad TOML, bases in a circle, unknown key (with a suggestion) or a value of the wrong type.
     """
-    values = _read(Path(path))
+    values = read_experiment(Path(path))
     for override in overrides:
         name, sign, text = override.partition("=")
         section, dot, key = name.strip().partition(".")

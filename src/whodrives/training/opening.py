@@ -26,6 +26,34 @@ def open_data(config: TrainConfig, device: torch.device) -> tuple[AvatarSource |
     if data.store_train == data.store_validation:
         raise InputError(f"config: data.store_train and data.store_validation are both {data.store_train!r}")
     generators = tuple(name for name in data.store_generators.replace(" ", "").split(",") if name)
-    source = StoredSource(store, data.clip_length, config.train.seed, data.store_train, generators, workers=2)
+    source = StoredSource(
+        store,
+        data.clip_length,
+        config.train.seed,
+        data.store_train,
+        generators,
+        workers=2,
+        drivers=data.train_drivers,
+        recordings=data.train_recordings,
+    )
     clips = stored_validation(store, data.clip_length, data.store_validation, generators, data.store_clips)
     return source, clips
+
+
+def training_clips(config: TrainConfig, drivers: int = 24, clips: int = 384) -> LabelledClips:
+    """Clips of training drivers on training faces, to see whether a network has learned what it was shown.
+
+    Parameters
+    ----------
+    drivers : at most so many of a simulated set. clips : at most so many of a store.
+
+    Raises
+    ------
+    InputError, StoreError
+        As `open_data`.
+    """
+    data = config.data
+    if not data.store:
+        return evaluation_clips(data, "train", others=1, people=drivers)
+    generators = tuple(name for name in data.store_generators.replace(" ", "").split(",") if name)
+    return stored_validation(FrameStore.open(data.store), data.clip_length, data.store_train, generators, clips)

@@ -57,7 +57,7 @@ class AvatarSource:
     """
 
     def __init__(self, config: SourceConfig, seed: int, device: torch.device | str = "cpu") -> None:
-        real = _real_drivers(config, "train") if config.motion else []
+        real = _training_people(config) if config.motion else []
         built = [_builtin_driver(number, config) for number in range(config.builtin_drivers)]
         portraits = load_portraits(config.portraits, split="train") if config.portraits else []
         drawn = [procedural_face(number) for number in range(config.procedural_faces)]
@@ -107,6 +107,16 @@ def _real_drivers(config: SourceConfig, split: str) -> list[list[MotionTrack]]:
     return [tracks for tracks in people if len(DriverClips(tracks, config.fps, config.clip_length)) >= 2]
 
 
+def _training_people(config: SourceConfig) -> list[list[MotionTrack]]:
+    people = _real_drivers(config, "train")[: config.train_drivers or None]
+    return [tracks[: config.train_recordings or None] for tracks in people]
+
+
+def _first_seed(split: str) -> int:
+    """First seed of a split's built-in drivers and procedural faces; training counts up from 0."""
+    return 0 if split == "train" else HELD_OUT_SEED + 1000 * sum(split.encode())
+
+
 def _builtin_driver(seed: int, config: SourceConfig) -> list[MotionTrack]:
     person = BuiltinDriver(seed)
     # The content seed is the script. Each driver has scripts of its own, as different people say different things.
@@ -122,7 +132,13 @@ def _builtin_driver(seed: int, config: SourceConfig) -> list[MotionTrack]:
 
 
 def evaluation_clips(
-    config: SourceConfig, split: str, windows: int = 1, others: int | None = None, seed: int = 0, builtin: int = 12
+    config: SourceConfig,
+    split: str,
+    windows: int = 1,
+    others: int | None = None,
+    seed: int = 0,
+    builtin: int = 12,
+    people: int | None = None,
 ) -> LabelledClips:
     """Clips of held-out people on held-out faces: every driver on its own face and on `others` more.
 
@@ -130,7 +146,8 @@ def evaluation_clips(
     ----------
     config : real tracks and portraits are used when given, else `builtin` held-out built-in drivers on held-out
         procedural faces.
-    split : ``val`` or ``test``.
+    split : ``val`` or ``test``; ``train`` shows the training drivers on training faces.
+    people : the first so many drivers only; None: all.
     windows : clips from each recording, spread evenly.
     others : faces besides the driver's own (default: config.validation_others).
 
@@ -143,15 +160,16 @@ def evaluation_clips(
     rng = np.random.default_rng([seed, sum(split.encode())])
     others = config.validation_others if others is None else others
     if config.motion:
-        people = _real_drivers(config, split)
+        shown_people = _training_people(config) if split == "train" else _real_drivers(config, split)
     else:
-        base = HELD_OUT_SEED + 1000 * sum(split.encode())
-        people = [_builtin_driver(base + number, config) for number in range(builtin)]
-    drivers = [DriverClips(tracks, config.fps, config.clip_length) for tracks in people]
+        base = _first_seed(split)
+        count = config.builtin_drivers if split == "train" else builtin
+        shown_people = [_builtin_driver(base + number, config) for number in range(min(count, people or count))]
+    drivers = [DriverClips(tracks, config.fps, config.clip_length) for tracks in shown_people[:people]]
     if config.portraits:
         faces = load_portraits(config.portraits, split=split)
     else:
-        faces = [procedural_face(HELD_OUT_SEED + 1000 * sum(split.encode()) + n) for n in range(len(drivers))]
+        faces = [procedural_face(_first_seed(split) + n) for n in range(len(drivers))]
     if len(faces) < len(drivers):
         raise InputError(f"{split}: {len(drivers)} drivers need as many faces, found {len(faces)}")
     own = rng.permutation(len(faces))[: len(drivers)]

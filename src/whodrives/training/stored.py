@@ -51,6 +51,7 @@ class StoredSource:
     store : the packed videos. length : T, frames a clip. seed : of the draw.
     split : which videos; empty: all. generators : which ones; empty: all.
     workers : threads that read; 1 reads in the caller's.
+    drivers, recordings : only the first so many drivers by name, and recordings of each; 0: all.
 
     Attributes
     ----------
@@ -71,10 +72,12 @@ class StoredSource:
         split: str = "train",
         generators: tuple[str, ...] = (),
         workers: int = 1,
+        drivers: int = 0,
+        recordings: int = 0,
     ) -> None:
         if workers < 1:
             raise InputError(f"workers is {workers}; give at least 1")
-        chosen = _choose(store, split, generators)
+        chosen = _fewer(_choose(store, split, generators), drivers, recordings)
         takes: dict[str, set[str]] = {}
         for _, record in chosen:
             takes.setdefault(record.driver, set()).add(record.recording)
@@ -141,6 +144,16 @@ class StoredSource:
         video = int(self._videos[pick])
         start = random_start(int(self.store.n_frames[video]), self.store.scene_cuts(video), self.length, rng)
         self.store.window(video, start, self.length, out)
+
+
+def _fewer(chosen: list[tuple[int, Record]], drivers: int, recordings: int) -> list[tuple[int, Record]]:
+    """Of videos, those of the first so many drivers, and of the first so many recordings of each; 0: all."""
+    takes: dict[str, set[str]] = {}
+    for _, record in chosen:
+        takes.setdefault(record.driver, set()).add(record.recording)
+    names = sorted(takes)[: drivers or None]
+    kept = {name: set(sorted(takes[name])[: recordings or None]) for name in names}
+    return [(number, record) for number, record in chosen if record.recording in kept.get(record.driver, ())]
 
 
 def stored_validation(

@@ -20,7 +20,7 @@ from whodrives.avatars.allocator import keep_large_blocks
 from whodrives.errors import InputError, WhodrivesError
 from whodrives.models import FingerprintModel, build_model
 from whodrives.training.checkpoint import CheckpointError, is_checkpoint, load_checkpoint, save_checkpoint
-from whodrives.training.config import TrainConfig
+from whodrives.training.config import TrainConfig, config_from_dict
 from whodrives.training.distributed import World, agree, average_gradients, gather
 from whodrives.training.history import changed_keys, stage
 from whodrives.training.log import RunLog
@@ -144,7 +144,9 @@ class Trainer:
         if not path.exists():
             return False
         state = load_checkpoint(path, self._modules, self.optimiser)
-        changed = changed_keys(state["config"], self.config.to_dict())
+        # Through a config: an option that is newer than the checkpoint had its default then.
+        before = config_from_dict(state["config"]).to_dict()
+        changed = changed_keys(before, self.config.to_dict())
         if changed:
             raise InputError(
                 f"{path}: was trained with another {changed[0]}; a checkpoint tells what all its steps saw, so start "
@@ -278,8 +280,12 @@ class Trainer:
         recipe = self.config.train
         return self.step >= recipe.total_steps or 0 < recipe.patience <= self.stale
 
-    def run(self, until: int | None = None, on_step: Callable[[Progress], None] | None = None) -> float:
-        """Train to the end of the schedule (or to step `until`); returns the best validation pair AUC."""
+    def run(self, until: int | None = None, on_step: Callable[[Progress], object] | None = None) -> float:
+        """Train to the end of the schedule (or to step `until`); returns the best validation pair AUC.
+
+        on_step : told after every step; when it answers True, the run ends there with a checkpoint. Not for several
+            processes, which would have to agree.
+        """
         recipe = self.config.train
         stop = recipe.total_steps if until is None else min(until, recipe.total_steps)
         log: RunLog | None = None
@@ -302,7 +308,8 @@ class Trainer:
                 if on_step is not None:
                     pace = (self.step - first) / max(elapsed, 1e-9)
                     clips = pace * recipe.identities * recipe.samples
-                    on_step(Progress(self.step, stop, loss, self.auc, clips))
+                    if on_step(Progress(self.step, stop, loss, self.auc, clips)) is True:
+                        break
             self.save()
         finally:
             if log is not None:

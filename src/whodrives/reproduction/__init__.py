@@ -1,0 +1,1 @@
+"""The paper's tables again: which networks a table needs, training what is missing, evaluating, rendering."""

@@ -1,0 +1,120 @@
+"""What each table of the paper consists of, read from the TOML files beside this module."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from whodrives.errors import InputError
+
+HERE = Path(__file__).resolve().parent
+TABLES, ROWS, RECIPES = HERE / "tables", HERE / "rows", HERE / "recipes"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. experiment : name of a file in `rows/`; empty: another system, only published figures.
+
+    generator : the only one it is trained on; empty: all that the data have. published : column -> AUC.
+    properties : as many as the table's.
+    """
+
+    label: str
+    experiment: str = ""
+    generator: str = ""
+    published: dict[str, float] = field(default_factory=dict)
+    properties: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. columns : of the published figures. matrix : rows are training, columns test generators.
+
+    rows : of a matrix one, which `expand` repeats for every generator. mask_padding : leave repeated frames out.
+    figure : draw it. baseline : another system's matrix, row by row, named by baseline_label.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    matrix: bool = False
+    properties: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    mask_padding: bool = False
+    figure: bool = False
+    baseline: tuple[tuple[float, ...], ...] = ()
+    baseline_label: str = ""
+    published: tuple[tuple[float, ...], ...] = ()
+
+    def expand(self, generators: tuple[str, ...]) -> tuple[Row, ...]:
+        """The rows over a data set's generators: a matrix trains one network on each, the published figures by name."""
+        if not self.matrix:
+            return self.rows
+        (row,) = self.rows
+        figures = {name: dict(zip(self.columns, values)) for name, values in zip(self.columns, self.published)}
+        ours = [Row(f"trained on {name}", row.experiment, name, figures.get(name, {})) for name in generators]
+        # Rows of the paper for generators that these data do not have: published figures alone.
+        theirs = [
+            Row(f"trained on {name}", published=values) for name, values in figures.items() if name not in generators
+        ]
+        return (*ours, *theirs)
+
+
+def table_names() -> list[str]:
+    """Every table that can be reproduced: the paper's first, then our ablations."""
+    names = sorted(path.stem for path in TABLES.glob("*.toml"))
+    return sorted(names, key=lambda name: (not name.startswith(("table", "figure")), name))
+
+
+def load_table(name: str) -> Table:
+    """A table by name.
+
+    Raises
+    ------
+    InputError
+        No such table (the names are listed), or its file is wrong.
+    """
+    path = TABLES / f"{name}.toml"
+    if name not in table_names():
+        raise InputError(f"table {name!r}: there are {', '.join(table_names())}")
+    return read_table(path)
+
+
+def read_table(path: Path) -> Table:
+    """A table from a TOML file of the same form as those in `tables/`. Raises InputError."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a table: {error}") from error
+    columns = tuple(values.pop("columns", ("overall",)))
+    matrix = values.pop("kind", "rows") == "matrix"
+    rows = [_row(path, row, columns) for row in values.pop("row", [])]
+    if matrix:
+        rows = [Row(values.get("title", path.stem), values.pop("experiment", ""))]
+    if not rows or any(row.experiment and not (ROWS / f"{row.experiment}.toml").is_file() for row in rows):
+        missing = [row.experiment for row in rows if row.experiment and not (ROWS / f"{row.experiment}.toml").is_file()]
+        raise InputError(f"{path}: " + (f"no experiment {missing[0]!r} in {ROWS}" if missing else "holds no [[row]]"))
+    try:
+        return Table(path.stem, columns=columns, rows=tuple(rows), matrix=matrix, **_tuples(values))
+    except TypeError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _row(path: Path, values: dict[str, Any], columns: tuple[str, ...]) -> Row:
+    figures = values.pop("published", [])
+    if figures and len(figures) != len(columns):
+        raise InputError(f"{path}: {len(figures)} published figures for {len(columns)} columns in {values}")
+    try:
+        return Row(published=dict(zip(columns, figures)), **_tuples(values))
+    except TypeError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        return tuple(plain(item) for item in value) if isinstance(value, list) else value
+
+    return {name: plain(value) for name, value in values.items()}

@@ -1,0 +1,137 @@
+"""Tables, rows and recipes as files; runs by their content; the queue with its budget."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from whodrives.data.lock import locked
+from whodrives.errors import InputError
+from whodrives.reproduction.queue import states, work
+from whodrives.reproduction.runs import make_run, recipe_names, row_config, run_key
+from whodrives.reproduction.tables import ROWS, load_table, read_table, table_names
+
+TINY = """
+[data]
+builtin_drivers = 3
+procedural_faces = 3
+clip_length = 4
+
+[train]
+identities = 2
+samples = 2
+epochs = 1.0
+steps_per_epoch = 6
+validate_every = 100
+threads = 1
+precision = "fp32"
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_every_table_can_be_read_and_every_row_trained(name: str) -> None:
+    table = load_table(name)
+    assert table.title
+    rows = table.expand(("warp", "mesh"))
+    assert rows
+    for row in rows:
+        assert row.experiment or row.published or row.properties
+        assert set(row.published) <= set(table.columns)
+        assert all(0.5 < value < 1 for value in row.published.values())
+        assert not table.properties or len(row.properties) == len(table.properties)
+        if row.experiment and "released" not in row.experiment and row.experiment != "concat":
+            for recipe in recipe_names():
+                row_config(row.experiment, recipe, {}, 1)
+
+
+def test_every_row_file_is_used() -> None:
+    used = {row.experiment for name in table_names() for row in load_table(name).rows}
+    assert {path.stem for path in ROWS.glob("*.toml")} == used - {""}
+
+
+def test_the_paper_recipe_is_the_papers() -> None:
+    config = row_config("feat_diff", "paper", {}, 42)
+    recipe = config.train
+    assert (recipe.identities, recipe.samples, recipe.total_steps) == (16, 8, 30_000)
+    assert (recipe.lr, recipe.weight_decay, recipe.temperature, recipe.clip_norm) == (1e-3, 1e-4, 0.07, 1.0)
+    assert (recipe.warmup_epochs, config.data.clip_length, recipe.cross_entropy_weight) == (5.0, 64, 0.0)
+
+
+def test_a_matrix_trains_on_each_generator_and_keeps_the_papers_rows() -> None:
+    ours = load_table("table4").expand(("TPS", "warp"))
+    assert [(row.generator, bool(row.published)) for row in ours] == [
+        ("TPS", True),
+        ("warp", False),
+        ("", True),
+        ("", True),
+    ]
+    assert ours[0].published == {"FV2V": 0.838, "TPS": 0.879, "LIA": 0.872}
+    assert [row.label for row in ours[2:]] == ["trained on FV2V", "trained on LIA"]
+
+
+def test_wrong_tables_say_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="table6"):
+        load_table("table66")
+    for text, word in (
+        ("title = 1 2", "cannot be read"),
+        ('title = "x"', "no \\[\\[row\\]\\]"),
+        ('title = "x"\n[[row]]\nlabel = "a"\nexperiment = "nothing"', "nothing"),
+        ('title = "x"\n[[row]]\nlabel = "a"\npublished = [0.5, 0.6]', "2 published"),
+        ('title = "x"\nodd = 1\n[[row]]\nlabel = "a"', "odd"),
+    ):
+        (tmp_path / "t.toml").write_text(text)
+        with pytest.raises(InputError, match=word):
+            read_table(tmp_path / "t.toml")
+
+
+def test_a_run_is_known_by_what_it_learns(tiny: Path, tmp_path: Path) -> None:
+    one = row_config("feat_diff", tiny, {}, 1)
+    assert run_key(one) == run_key(row_config("feat_diff", tiny, {}, 2))
+    # k = 4 with itself is the default, so this is the same network under another name.
+    assert run_key(one) != run_key(row_config("neighbours_8", tiny, {}, 1))
+    assert run_key(one) != run_key(row_config("pixel_diff", tiny, {}, 1))
+    a = row_config("feat_diff", tiny, {"motion": "/a/x.parquet"}, 1)
+    b = row_config("feat_diff", tiny, {"motion": "/b/x.parquet"}, 1)
+    assert run_key(a) == run_key(b) != run_key(one)
+    threads = tmp_path / "threads.toml"
+    threads.write_text(TINY.replace("threads = 1", "threads = 2"))
+    assert run_key(row_config("feat_diff", threads, {}, 1)) == run_key(one)
+    longer = tmp_path / "longer.toml"
+    longer.write_text(TINY.replace("epochs = 1.0", "epochs = 2.0"))
+    assert run_key(row_config("feat_diff", longer, {}, 1)) != run_key(one)
+    with pytest.raises(InputError, match="small"):
+        row_config("feat_diff", "large", {}, 1)
+
+
+class Clock:
+    """Ten seconds between two looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 10
+        return self.now
+
+
+def test_the_queue_stops_at_its_budget_and_goes_on(tiny: Path, tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "runs", name, row_config(name, tiny, {}, 1)) for name in ("feat_diff", "static")]
+    assert [state.hours for state in states(runs)] == [None, None]
+    first = work(runs, budget=25, clock=Clock())
+    assert [(state.done, state.steps) for state in first] == [(False, 5), (False, 0)]
+    assert all(state.hours is not None and state.hours > 0 for state in first)
+    # Somebody else trains the first one: it is passed over.
+    with locked(runs[0].folder):
+        second = work(runs)
+    assert [(state.done, state.steps) for state in second] == [(False, 5), (True, 6)]
+    last = work(runs)
+    assert [(state.done, state.steps, state.hours) for state in last] == [(True, 6, 0.0)] * 2
+    lines = (runs[0].folder / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
