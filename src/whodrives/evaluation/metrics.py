@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from whodrives.errors import InputError
 
@@ -14,7 +13,10 @@ Scores = NDArray[np.float64]
 
 
 def _scores(values: ArrayLike, name: str) -> Scores:
-    array = np.asarray(values, dtype=np.float64).ravel()
+    """A flat copy in double precision; single precision stays, which halves the time of tens of millions."""
+    given = np.asarray(values)
+    kind: Any = np.float32 if given.dtype == np.float32 else np.float64
+    array: Scores = given.astype(kind).ravel()
     if array.size == 0:
         raise InputError(f"no {name} scores: a metric needs at least one genuine and one impostor trial")
     if np.isnan(array).any():
@@ -28,9 +30,11 @@ def roc_auc(genuine: ArrayLike, impostor: ArrayLike) -> float:
     Raises InputError when either side is empty or holds NaN.
     """
     positive, negative = _scores(genuine, "genuine"), _scores(impostor, "impostor")
-    ranks = rankdata(np.concatenate((positive, negative)))
-    wins = ranks[: positive.size].sum() - positive.size * (positive.size + 1) / 2
-    return float(wins / (positive.size * negative.size))
+    negative.sort()
+    # Sorted queries walk through the table in order, which is several times faster than at random.
+    positive.sort()
+    wins = np.searchsorted(negative, positive, "left").sum() + np.searchsorted(negative, positive, "right").sum()
+    return float(wins / 2 / (positive.size * negative.size))
 
 
 def error_rates(genuine: ArrayLike, impostor: ArrayLike) -> tuple[Scores, Scores, Scores]:

@@ -1,0 +1,111 @@
+"""The paper's protocol over a test set of NVFAIR's size: seconds, memory, and the ratio to a loop over pairs.
+
+    python benchmarks/protocol_scale.py [--videos 42800] [--targets 35] [--large 1000000]
+
+Embeddings are made up (256 dimensions, a driver's share in each), since only their number matters here. `loop` takes
+the cosines of 20,000 of the same pairs one by one with NumPy and is extrapolated to all of them; it does not even compute the AUC.
+`large`: a million videos of 32 dimensions on 20,000 faces through `summarise`, which never holds more than a tile.
+
+Exit status 1 unless the protocol takes at most 5 s and is at least 40 times as fast as the loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import numpy as np
+
+from whodrives.evaluation.labels import VideoLabels
+from whodrives.evaluation.pooling import collect, summarise
+from whodrives.evaluation.trials import PROTOCOLS
+
+SECONDS, RATIO, LOOPED = 5.0, 40.0, 20_000
+
+
+def peak_memory() -> float:
+    """Peak resident memory of this process in MiB."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
+
+
+def made_up(videos: int, targets: int, dim: int, own_share: float, seed: int = 0) -> tuple[np.ndarray, VideoLabels]:
+    """Embeddings and labels: every target is also a driver, `own_share` of a target's videos are its own."""
+    rng = np.random.default_rng(seed)
+    target = np.arange(videos) % targets
+    is_self = rng.random(videos) < own_share
+    driver = np.where(is_self, target, (target + 1 + rng.integers(targets - 1, size=videos)) % targets)
+    people = rng.standard_normal((targets, dim)).astype(np.float32)
+    vectors = people[driver] + 2 * rng.standard_normal((videos, dim)).astype(np.float32)
+    names = np.array([f"id{number:05d}" for number in range(targets)])
+    labels = VideoLabels(
+        driver=names[driver],
+        target=names[target],
+        recording=np.array([f"r{number}" for number in rng.integers(40, size=videos)]),
+        generator=np.full(videos, "made up"),
+        source=np.full(videos, "made up"),
+        content=np.full(videos, ""),
+        is_self=is_self,
+        is_original=np.zeros(videos, bool),
+    )
+    return vectors, labels
+
+
+def loop(vectors: np.ndarray, labels: VideoLabels, pairs: int) -> float:
+    """Seconds a pair of the plain way: one cosine of two rows after the other."""
+    own = np.flatnonzero((labels.target == labels.target[0]) & labels.is_self)
+    cross = np.flatnonzero((labels.target == labels.target[0]) & ~labels.is_self)
+    scores = []
+    begun = time.perf_counter()
+    for number in range(pairs):
+        a, b = vectors[own[number % len(own)]], vectors[cross[number % len(cross)]]
+        scores.append(float(np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))))
+    return (time.perf_counter() - begun) / pairs
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=int, default=42_800)
+    parser.add_argument("--targets", type=int, default=35)
+    parser.add_argument("--large", type=int, default=1_000_000, help="videos of the second part; 0 leaves it out")
+    options = parser.parse_args()
+    vectors, labels = made_up(options.videos, options.targets, 256, 0.252)
+    protocol = PROTOCOLS["per_target_mean"]
+    fast, slow = [], []
+    for _ in range(3):
+        begun = time.perf_counter()
+        scores = collect(vectors, labels, protocol)
+        auc = scores.auc()
+        fast.append(time.perf_counter() - begun)
+        slow.append(loop(vectors, labels, LOOPED) * len(scores.score))
+    trials = len(scores.score)
+    seconds, looped = float(np.median(fast)), float(np.median(slow))
+    print(f"{options.videos:,} videos, {options.targets} targets, {trials:,} trials, AUC {auc:.4f}")
+    print(
+        f"collect + AUC   {seconds:8.2f} s (rounds {', '.join(f'{value:.2f}' for value in fast)}), "
+        f"peak memory {peak_memory():,.0f} MiB, of which {vectors.nbytes / 2**20:,.0f} MiB embeddings"
+    )
+    print(f"loop over pairs {looped:8.2f} s, extrapolated from {LOOPED:,} pairs; ratio {looped / seconds:.0f}")
+    begun = time.perf_counter()
+    summary = summarise(vectors, labels, protocol)
+    print(
+        f"summarise       {time.perf_counter() - begun:8.2f} s, AUC {summary.auc:.4f}, "
+        f"error at most {summary.error:.1e}, found {abs(summary.auc - auc):.1e}"
+    )
+    del scores
+    if options.large:
+        vectors, labels = made_up(options.large, options.large // 50, 32, 0.25, seed=1)
+        for name in ("per_target_mean", "cross_target"):
+            begun = time.perf_counter()
+            summary = summarise(vectors, labels, PROTOCOLS[name])
+            count = int(summary.genuine.sum() + summary.impostor.sum())
+            print(
+                f"{options.large:,} videos, {name}: {count:,} trials in {time.perf_counter() - begun:.1f} s, "
+                f"peak memory {peak_memory():,.0f} MiB"
+            )
+    return 0 if seconds <= SECONDS and looped >= RATIO * seconds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""Scores of a protocol's trials: collected while they fit into memory, else as histograms of any number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from whodrives.errors import InputError
+from whodrives.evaluation.labels import Names, VideoLabels
+from whodrives.evaluation.metrics import roc_auc
+from whodrives.evaluation.trials import GENUINE, IMPOSTOR, NONE, Protocol, ProtocolOptions, grouped, tiles
+
+MAX_TRIALS = 50_000_000
+BINS = 1 << 16
+# Scores that `summarise` keeps as they are before it bins them.
+LOOSE = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class TrialScores:
+    """P scored trials. score : float32 (P,) cosines. genuine : bool (P,).
+
+    first, second : int32 (P,) drivers of the two videos, places in `drivers`. target : int32 (P,) place in `targets`,
+    -1 where the protocol has none.
+    """
+
+    score: NDArray[np.float32]
+    genuine: NDArray[np.bool_]
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+    target: NDArray[np.int32]
+    drivers: Names
+    targets: Names
+    per_target: bool
+
+    def auc(self) -> float:
+        """AUC over all trials, or the mean over targets where the protocol is one of targets.
+
+        Raises InputError when there is no genuine or no impostor trial (no target with both).
+        """
+        if not self.per_target:
+            return roc_auc(self.score[self.genuine], self.score[~self.genuine])
+        values = list(self.by_target().values())
+        if not values:
+            raise InputError(
+                "no target has both genuine and impostor trials; the protocol needs two recordings of one "
+                "driver and another driver on one face"
+            )
+        return float(np.mean(values))
+
+    def by_target(self) -> dict[str, float]:
+        """AUC of each target that has both kinds of trials; empty where the protocol has no targets."""
+        out = {}
+        for code, rows in self.target_rows():
+            kinds = self.genuine[rows]
+            if kinds.any() and not kinds.all():
+                out[str(self.targets[code])] = roc_auc(self.score[rows][kinds], self.score[rows][~kinds])
+        return out
+
+    def target_rows(self) -> Iterator[tuple[int, Any]]:
+        """Each target's code with its trials, as an index of the arrays here."""
+        edges = [0, *(np.flatnonzero(np.diff(self.target)) + 1).tolist(), len(self.target)]
+        codes = self.target[edges[:-1]]
+        if len(np.unique(codes)) < len(codes):
+            yield from ((code, rows) for code, rows in grouped(self.target) if code >= 0)
+            return
+        # As `collect` leaves them: each target's trials in one piece, and slices copy nothing.
+        for code, first, last in zip(codes.tolist(), edges, edges[1:]):
+            if code >= 0:
+                yield code, slice(first, last)
+
+    def distance_ratio(self) -> float:
+        """Mean distance (1 - cosine) of genuine trials over that of impostor trials; under 1 the paper's Eq. 1 holds
+        on average. NaN where impostors have no distance at all."""
+        near, far = (
+            1 - self.score[self.genuine].mean(dtype=np.float64),
+            1 - self.score[~self.genuine].mean(dtype=np.float64),
+        )
+        return float(near / far) if far > 0 else float("nan")
+
+
+def unit_rows(embeddings: ArrayLike) -> NDArray[np.float32]:
+    """(N, D) of any norm -> float32 rows of norm 1. Raises InputError on NaN or infinity."""
+    rows = np.asarray(embeddings, np.float32)
+    if rows.ndim != 2 or not np.isfinite(rows).all():
+        raise InputError(f"embeddings of shape {rows.shape} must be (videos, dimensions) and finite")
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def collect(
+    embeddings: ArrayLike,
+    labels: VideoLabels,
+    protocol: Protocol,
+    options: ProtocolOptions | None = None,
+    max_trials: int = MAX_TRIALS,
+) -> TrialScores:
+    """Score every trial of a protocol by cosine.
+
+    Parameters
+    ----------
+    embeddings : (N, D), any norm. labels : of the same N videos. max_trials : a trial takes 17 bytes.
+
+    Raises
+    ------
+    InputError
+        No trial at all, more than `max_trials` (use `summarise`), or shapes that do not fit.
+    """
+    unit = _checked(embeddings, labels)
+    drivers = labels.driver_code.astype(np.int32)
+    parts: list[tuple[NDArray[Any], ...]] = []
+    count = 0
+    for tile in tiles(labels, protocol, options):
+        keep = tile.kind != NONE
+        found = int(np.count_nonzero(keep))
+        count += found
+        if count > max_trials:
+            raise InputError(f"{protocol.name}: more than {max_trials:,} trials; use fewer videos, or `summarise`")
+        if not found:
+            continue
+        score = unit[tile.rows] @ unit[tile.columns].T
+        first = np.broadcast_to(drivers[tile.rows][:, None], score.shape)
+        second = np.broadcast_to(drivers[tile.columns][None], score.shape)
+        genuine = tile.kind == GENUINE
+        # Most tiles are trials throughout; selecting would take longer than everything else.
+        chosen = [matrix.ravel() if found == keep.size else matrix[keep] for matrix in (score, genuine, first, second)]
+        parts.append((*chosen, np.full(found, tile.target, np.int32)))
+    if not parts:
+        raise InputError(f"{protocol.name}: these {len(labels)} videos form no trial")
+    score, genuine, first, second, target = (np.concatenate(column) for column in zip(*parts))
+    return TrialScores(score, genuine, first, second, target, labels.drivers, labels.targets, protocol.per_target)
+
+
+@dataclass(frozen=True, eq=False)
+class TrialSummary:
+    """Histograms of any number of trials. genuine, impostor : int64 (bins,) counts over cosines from -1 to 1.
+
+    auc : from the histograms; of a protocol of targets the mean over targets. error : the exact AUC differs by no more.
+    by_target : AUC of each target, as `auc`.
+    """
+
+    genuine: NDArray[np.int64]
+    impostor: NDArray[np.int64]
+    auc: float
+    error: float
+    by_target: dict[str, float]
+
+
+def histogram_auc(genuine: NDArray[np.int64], impostor: NDArray[np.int64]) -> tuple[float, float]:
+    """AUC of binned scores with pairs inside one bin counting half, and the most by which the exact AUC can differ:
+    half the share of genuine-impostor pairs inside one bin."""
+    total = float(genuine.sum()) * float(impostor.sum())
+    if not total:
+        raise InputError("an AUC needs at least one genuine and one impostor trial")
+    below = np.cumsum(impostor, dtype=np.float64) - impostor
+    shared = 0.5 * float(genuine.astype(np.float64) @ impostor) / total
+    return float(genuine.astype(np.float64) @ below) / total + shared, shared
+
+
+def summarise(
+    embeddings: ArrayLike,
+    labels: VideoLabels,
+    protocol: Protocol,
+    options: ProtocolOptions | None = None,
+    bins: int = BINS,
+) -> TrialSummary:
+    """Any number of trials in bounded memory: one tile of scores, and one pair of histograms a target.
+
+    Raises
+    ------
+    InputError
+        As `collect`, or no target has both kinds of trials.
+    """
+    unit = _checked(embeddings, labels)
+    overall, held = _Binned(bins), _Binned(bins)
+    names, found = labels.targets, {}
+    target, errors = -1, []
+
+    def close() -> None:
+        if target >= 0 and held.has_both:
+            found[str(names[target])], error = held.auc()
+            errors.append(error)
+
+    for tile in tiles(labels, protocol, options):
+        if protocol.per_target and tile.target != target:
+            close()
+            held, target = _Binned(bins), tile.target
+        if not tile.kind.any():
+            continue
+        score = unit[tile.rows] @ unit[tile.columns].T
+        for one in (overall, held) if protocol.per_target else (overall,):
+            one.add(score[tile.kind == GENUINE], score[tile.kind == IMPOSTOR])
+    close()
+    overall.settle()
+    if not protocol.per_target:
+        auc, error = overall.auc()
+        return TrialSummary(overall.counts[0], overall.counts[1], auc, error, found)
+    if not found:
+        raise InputError(f"{protocol.name}: no target has both genuine and impostor trials")
+    mean, bound = float(np.mean(list(found.values()))), float(np.mean(errors))
+    return TrialSummary(overall.counts[0], overall.counts[1], mean, bound, found)
+
+
+class _Binned:
+    """Scores of both kinds: kept as they are while they are few, then as histograms."""
+
+    def __init__(self, bins: int) -> None:
+        self.counts = np.zeros((2, bins), np.int64)
+        self.loose: tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]] = ([], [])
+        self.exact, self.held = True, 0
+
+    @property
+    def has_both(self) -> bool:
+        """Whether there are genuine and impostor scores."""
+        return all(bool(kind) or bool(counts.any()) for kind, counts in zip(self.loose, self.counts))
+
+    def add(self, *scores: NDArray[np.float32]) -> None:
+        """Genuine and impostor scores."""
+        for kind, part in zip(self.loose, scores):
+            if part.size:
+                kind.append(part)
+                self.held += part.size
+        if self.held > LOOSE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Put what is held into the histograms."""
+        bins = self.counts.shape[1]
+        for kind, counts in zip(self.loose, self.counts):
+            if kind:
+                place = np.clip((np.concatenate(kind) + 1) * (bins / 2), 0, bins - 1).astype(np.int32)
+                counts += np.bincount(place, minlength=bins)
+                kind.clear()
+        self.exact, self.held = False, 0
+
+    def auc(self) -> tuple[float, float]:
+        """AUC and by how much the exact one may differ."""
+        if self.exact:
+            genuine, impostor = (np.concatenate(kind) if kind else np.empty(0, np.float32) for kind in self.loose)
+            return roc_auc(genuine, impostor), 0.0
+        self.settle()
+        return histogram_auc(self.counts[0], self.counts[1])
+
+
+def _checked(embeddings: ArrayLike, labels: VideoLabels) -> NDArray[np.float32]:
+    unit = unit_rows(embeddings)
+    if len(unit) != len(labels):
+        raise InputError(f"{len(unit)} embeddings for {len(labels)} labelled videos")
+    return unit
+
+
+def listed_scores(
+    embeddings: ArrayLike, first: ArrayLike, second: ArrayLike, chunk: int = 1 << 16
+) -> NDArray[np.float32]:
+    """Cosines (P,) of pairs given by the numbers (P,) of their videos, as in AVAPrintDB's pair files."""
+    unit, one, two = unit_rows(embeddings), np.asarray(first, np.int64), np.asarray(second, np.int64)
+    if one.shape != two.shape or one.ndim != 1:
+        raise InputError(f"pairs of shapes {one.shape} and {two.shape}: give two lists of equal length")
+    out = np.empty(len(one), np.float32)
+    for start in range(0, len(one), chunk):
+        part = slice(start, start + chunk)
+        out[part] = np.einsum("ij,ij->i", unit[one[part]], unit[two[part]])
+    return out
