@@ -3,7 +3,7 @@
     python benchmarks/protocol_scale.py [--videos 42800] [--targets 35] [--large 1000000]
 
 Embeddings are made up (256 dimensions, a driver's share in each), since only their number matters here. `loop` takes
-the cosines of 20,000 of the same pairs one by one with NumPy and is extrapolated to all of them; it does not even compute the AUC.
+the cosines of 20,000 of the same pairs one by one with NumPy, extrapolated to all of them, and computes no AUC.
 `large`: a million videos of 32 dimensions on 20,000 faces through `summarise`, which never holds more than a tile.
 
 Exit status 1 unless the protocol takes at most 5 s and is at least 40 times as fast as the loop.

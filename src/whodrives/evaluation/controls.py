@@ -1,7 +1,7 @@
 """Controls: the same videos with what a driver can be told by taken away, one thing at a time.
 
 A control says something only about a network that has learned something: beside every control stands the AUC on
-training drivers, and under `MIN_TRAINING_AUC` the control reads "not trained".
+training drivers; under `report.parts.MIN_TRAINING_AUC` the control reads "not trained".
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from whodrives.errors import InputError
-
-MIN_TRAINING_AUC = 0.8
 
 Frames = NDArray[np.uint8]
 Alteration = Callable[[Frames, int, np.random.Generator], Frames]

@@ -66,7 +66,7 @@ class TrialScores:
         edges = [0, *(np.flatnonzero(np.diff(self.target)) + 1).tolist(), len(self.target)]
         codes = self.target[edges[:-1]]
         if len(np.unique(codes)) < len(codes):
-            yield from ((code, rows) for code, rows in grouped(self.target) if code >= 0)
+            yield from ((code, rows) for code, rows in grouped(self.target.astype(np.int64)) if code >= 0)
             return
         # As `collect` leaves them: each target's trials in one piece, and slices copy nothing.
         for code, first, last in zip(codes.tolist(), edges, edges[1:]):
@@ -111,26 +111,36 @@ def collect(
     """
     unit = _checked(embeddings, labels)
     drivers = labels.driver_code.astype(np.int32)
-    parts: list[tuple[NDArray[Any], ...]] = []
+    # Counted first: fresh memory is what costs most here, so every array is made once and at its size.
     count = 0
+    for tile in tiles(labels, protocol, options):
+        count += int(np.count_nonzero(tile.kind))
+        if count > max_trials:
+            raise InputError(f"{protocol.name}: more than {max_trials:,} trials; use fewer videos, or `summarise`")
+    if not count:
+        raise InputError(f"{protocol.name}: these {len(labels)} videos form no trial")
+    score, genuine = np.empty(count, np.float32), np.empty(count, np.bool_)
+    first, second, target = (np.empty(count, np.int32) for _ in range(3))
+    done = 0
     for tile in tiles(labels, protocol, options):
         keep = tile.kind != NONE
         found = int(np.count_nonzero(keep))
-        count += found
-        if count > max_trials:
-            raise InputError(f"{protocol.name}: more than {max_trials:,} trials; use fewer videos, or `summarise`")
         if not found:
             continue
-        score = unit[tile.rows] @ unit[tile.columns].T
-        first = np.broadcast_to(drivers[tile.rows][:, None], score.shape)
-        second = np.broadcast_to(drivers[tile.columns][None], score.shape)
-        genuine = tile.kind == GENUINE
-        # Most tiles are trials throughout; selecting would take longer than everything else.
-        chosen = [matrix.ravel() if found == keep.size else matrix[keep] for matrix in (score, genuine, first, second)]
-        parts.append((*chosen, np.full(found, tile.target, np.int32)))
-    if not parts:
-        raise InputError(f"{protocol.name}: these {len(labels)} videos form no trial")
-    score, genuine, first, second, target = (np.concatenate(column) for column in zip(*parts))
+        piece = slice(done, done + found)
+        rows, columns = drivers[tile.rows][:, None], drivers[tile.columns][None]
+        target[piece] = tile.target
+        if found == keep.size:
+            np.matmul(unit[tile.rows], unit[tile.columns].T, out=score[piece].reshape(keep.shape))
+            genuine[piece].reshape(keep.shape)[:] = tile.kind == GENUINE
+            first[piece].reshape(keep.shape)[:] = rows
+            second[piece].reshape(keep.shape)[:] = columns
+        else:
+            score[piece] = (unit[tile.rows] @ unit[tile.columns].T)[keep]
+            genuine[piece] = tile.kind[keep] == GENUINE
+            first[piece] = np.broadcast_to(rows, keep.shape)[keep]
+            second[piece] = np.broadcast_to(columns, keep.shape)[keep]
+        done += found
     return TrialScores(score, genuine, first, second, target, labels.drivers, labels.targets, protocol.per_target)
 
 
