@@ -19,6 +19,8 @@ VERBS = {
     "simulate": "whodrives.cli.simulate:simulate",
     "prepare": "whodrives.cli.prepare:prepare",
     "train": "whodrives.cli.train:train",
+    "evaluate": "whodrives.cli.evaluate:evaluate",
+    "reproduce": "whodrives.cli.reproduce:reproduce",
     "calibrate": "whodrives.cli.calibrate:calibrate",
     "embed": "whodrives.cli.embed:embed",
     "compare": "whodrives.cli.compare:compare",

@@ -79,6 +79,18 @@ def progress(label: str, total: int, quiet: bool) -> Iterator[Any]:
         yield lambda: bar.advance(task)
 
 
+@contextmanager
+def progress_of(label: str, quiet: bool) -> Iterator[Any]:
+    """Like `progress` for a length that shows on the way; yields a function of (done, total)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def embed_all(
     fingerprinter: Fingerprinter, videos: Sequence[str], crop: str | None, hop: int | None, quiet: bool
 ) -> Embedding:

@@ -50,9 +50,9 @@ class Material:
         return {**self.settings, "store_generators": generator}
 
     @property
-    def ours(self) -> str:
-        """Heading of our figures, which never share a column with published ones."""
-        return "ours, simulated" if self.kind == "simulated" else f"ours, {self.kind}"
+    def heading(self) -> str:
+        """The kind as it stands in headings: "simulated", "NVFAIR"."""
+        return {"nvfair": "NVFAIR", "avaprintdb": "AVAPrintDB"}.get(self.kind, self.kind)
 
 
 def simulated(

@@ -86,6 +86,14 @@ class Run:
     folder: Path
 
     @property
+    def key(self) -> str:
+        """What it learns, see `run_key`."""
+        return run_key(self.config)
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    @property
     def checkpoint(self) -> Path:
         """Where its last state lies, once there is one."""
         return self.folder / "last.safetensors"

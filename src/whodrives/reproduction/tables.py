@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 TABLES, ROWS, RECIPES = HERE / "tables", HERE / "rows", HERE / "recipes"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One row. experiment : name of a file in `rows/`; empty: another system, only published figures.
 
@@ -28,7 +28,7 @@ class Row:
     properties: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """One table. columns : of the published figures. matrix : rows are training, columns test generators.
 

@@ -29,7 +29,9 @@ def our_words(cell: Cell | None) -> str:
 def comparison_grid(table: TableResult) -> Grid:
     """Two columns for each column of the table, ours and the published one; a side that nobody filled is left out."""
     ours = ours_heading(table.provenance.data_kind)
-    header, groups, columns = [table.row_name], [("", 1)], []
+    header, groups, columns = [table.row_name, *table.properties], [("", 1 + len(table.properties))], []
+    for place in range(len(table.properties)):
+        columns.append([row.properties[place] if row.properties else NOTHING for row in table.rows])
     for name in table.columns:
         cells = [row.cells.get(name) for row in table.rows]
         sides = []

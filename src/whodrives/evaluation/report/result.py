@@ -118,17 +118,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """label : first column. cells : by column; a column that is left out stays empty."""
+    """label : first column. cells : by column; a column that is left out stays empty. properties : words, as many as
+    the table's."""
 
     label: str
     cells: dict[str, Cell]
+    properties: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TableResult:
     """Many measurements as rows. name : of the table, such as "table6". columns : in order.
 
-    row_name : heads the labels. notes : paragraphs before the table.
+    row_name : heads the labels. notes : paragraphs before the table. properties : columns of words before the figures.
 
     Published figures never share a column with ours. Raises InputError for a cell in no column, or without rows.
     """
@@ -143,8 +145,11 @@ class TableResult:
     matrix: Matrix | None = None
     scaling: tuple[Scaling, ...] = ()
     motion_ratio: dict[str, MotionRatio] = field(default_factory=dict)
+    properties: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if any(row.properties and len(row.properties) != len(self.properties) for row in self.rows):
+            raise InputError(f"table {self.name!r}: a row has other properties than {', '.join(self.properties)}")
         if not self.rows or not self.columns:
             raise InputError(f"table {self.name!r} needs at least one row and one column")
         if len(set(self.columns)) < len(self.columns):

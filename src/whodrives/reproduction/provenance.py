@@ -1,0 +1,69 @@
+"""Where a figure comes from: code, data, command."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from whodrives.data.record import Record
+
+PACKAGES = ("whodrives", "torch", "numpy", "scipy", "av")
+
+
+def commit() -> str:
+    """Commit of the checkout that this package runs from, with "+" when it has changes; the version elsewhere."""
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no", "."],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return f"version {importlib.metadata.version('whodrives')}"
+    return found + ("+" if changed else "")
+
+
+def software() -> dict[str, str]:
+    """Versions of what computes the figures."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def today() -> str:
+    """Date in UTC, ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%d")
+
+
+def data_digest(records: Sequence[Record], root: Path | None = None) -> str:
+    """SHA-256 over names, sizes and labels of videos, in any order; not over their content, which would take hours.
+
+    root : names are taken relative to it, so that a data set keeps its digest when it is moved.
+    """
+    lines = []
+    for record in records:
+        try:
+            size = record.path.stat().st_size if record.path.is_file() else -1
+        except OSError:
+            size = -1
+        path = record.path
+        if root is not None and path.is_relative_to(root):
+            path = path.relative_to(root)
+        labels = (record.driver, record.target, record.generator, record.recording, record.split, str(record.is_self))
+        lines.append("\t".join((path.as_posix(), str(size), *labels)))
+    text = "\n".join(sorted(lines)).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()
