@@ -15,6 +15,7 @@ TINY = """
 [data]
 builtin_drivers = 3
 procedural_faces = 3
+validation_drivers = 2
 clip_length = 4
 
 [train]

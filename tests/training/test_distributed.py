@@ -113,7 +113,8 @@ def test_sharing_keeps_names_and_parameters() -> None:
 def test_torchrun_starts_the_command_line(tmp_path: Path) -> None:
     experiment = tmp_path / "tiny.toml"
     experiment.write_text(
-        "[data]\nbuiltin_drivers = 2\nprocedural_faces = 2\nclip_length = 4\nvalidation_others = 1\n"
+        "[data]\nbuiltin_drivers = 2\nprocedural_faces = 2\nclip_length = 4\n"
+        "validation_others = 1\nvalidation_drivers = 2\n"
         '[train]\nidentities = 2\nsamples = 2\nepochs = 1\nsteps_per_epoch = 2\nprecision = "fp32"\nthreads = 1\n'
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port",

@@ -15,7 +15,7 @@ from whodrives.training.release import summarise, verification_trials
 from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
 from whodrives.training.validation import embed_clips
 
-BUILTIN = SourceConfig(builtin_drivers=3, procedural_faces=3, clip_length=4, validation_others=1)
+BUILTIN = SourceConfig(builtin_drivers=3, procedural_faces=3, clip_length=4, validation_others=1, validation_drivers=2)
 
 
 def labelled() -> tuple[np.ndarray, LabelledClips]:
@@ -56,7 +56,7 @@ def test_summary_has_both_counts_and_probabilities() -> None:
 
 def test_validation_people_and_faces_are_not_the_training_ones() -> None:
     source = AvatarSource(BUILTIN, seed=0)
-    clips = evaluation_clips(BUILTIN, "val", others=1, builtin=2)
+    clips = evaluation_clips(BUILTIN, "val", others=1)
     assert not set(clips.driver) & {driver.name for driver in source.drivers}
     assert clips.is_self.sum() * 2 == len(clips.is_self)
     assert clips.frames.dtype == torch.uint8

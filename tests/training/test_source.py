@@ -1,5 +1,7 @@
 """Training clips: thin over OnlineAvatars, generators by weight."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from whodrives.training import source
 from whodrives.training.config import SourceConfig, TrainConfig, config_from_dict
 from whodrives.training.source import AvatarSource, evaluation_clips
 
-SMALL = {"builtin_drivers": 3, "procedural_faces": 2, "clip_length": 4}
+SMALL = {"builtin_drivers": 3, "procedural_faces": 2, "clip_length": 4, "validation_drivers": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +47,8 @@ def test_training_and_validation_use_the_generators_of_the_config() -> None:
     made = AvatarSource(config, seed=1)
     kinds = torch.cat([made.avatars.batch(step, 2, 2).generator for step in range(4)])
     assert set(kinds.tolist()) == {0, 1}
-    clips = evaluation_clips(config, "val", others=1, builtin=2)
-    alone = evaluation_clips(SourceConfig(**SMALL), "val", others=1, builtin=2)
+    clips = evaluation_clips(config, "val", others=1)
+    alone = evaluation_clips(SourceConfig(**SMALL), "val", others=1)
     assert clips.frames.shape == alone.frames.shape
     assert (clips.target == alone.target)[clips.is_self & alone.is_self].all()
     with pytest.raises(InputError, match="unknown generator"):
@@ -58,3 +60,18 @@ def test_nobody_and_nothing_to_show() -> None:
         AvatarSource(SourceConfig(builtin_drivers=0, procedural_faces=1), seed=0)
     with pytest.raises(InputError, match="no faces"):
         AvatarSource(SourceConfig(builtin_drivers=1, procedural_faces=0), seed=0)
+
+
+def test_training_people_can_be_fewer_and_be_shown_as_clips() -> None:
+    config = SourceConfig(**SMALL, validation_others=1)
+    clips = evaluation_clips(config, "train", others=1, people=2)
+    names = {driver.name for driver in AvatarSource(config, seed=0).drivers}
+    assert len(set(clips.driver)) == 2
+    assert set(clips.driver) <= names
+    motion = Path(__file__).resolve().parents[2].parent / "shared" / "motion" / "mu3d.parquet"
+    if not motion.is_file():
+        pytest.skip("needs ../shared/motion for real tracks")
+    real = SourceConfig(motion=str(motion), builtin_drivers=0, train_drivers=3, train_recordings=2, clip_length=16)
+    few = AvatarSource(real, seed=0)
+    assert len(few.drivers) == 3
+    assert {len(driver.tracks) for driver in few.drivers} == {2}

@@ -150,3 +150,17 @@ def test_nobody_to_train_on(place: Path) -> None:
     assert len(StoredSource(store, 8, 0, split="").drivers) == DRIVERS
     with pytest.raises(InputError, match="batches of 9 drivers"):
         StoredSource(store, 8, 0).batch(0, 9, 1)
+
+
+def test_fewer_drivers_and_recordings(tmp_path: Path) -> None:
+    from whodrives.training.stored import _fewer
+
+    records = [
+        Record(f"{d}{r}.mp4", f"d{d}", "t", "warp", "", f"r{r}", "train", False) for d in range(3) for r in range(4)
+    ]
+    chosen = list(enumerate(records))
+    assert _fewer(chosen, 0, 0) == chosen
+    kept = _fewer(chosen, 2, 3)
+    assert sorted({(record.driver, record.recording) for _, record in kept}) == [
+        (f"d{d}", f"r{r}") for d in range(2) for r in range(3)
+    ]

@@ -28,6 +28,7 @@ class SourceConfig:
         recordings of each; 0 = all. Not of the built-in ones.
     fps : frames/s of the rendered clips. clip_length : T, frames a clip.
     validation_others : other faces that each validation driver also drives.
+    validation_drivers : built-in ones to validate on, where there are no real tracks.
     generators : name -> weight; in TOML a table, or a list of names of equal weight.
     source_fps : ``"24-30"``: generators run at a rate drawn per clip, and clips show the nearest frame; empty: at fps.
     codec : clips go through H.264 and back.
@@ -47,6 +48,7 @@ class SourceConfig:
     fps: float = 25.0
     clip_length: int = 64
     validation_others: int = 2
+    validation_drivers: int = 12
     generators: dict[str, float] = field(default_factory=lambda: {"warp": 1.0})
     source_fps: str = ""
     codec: bool = False

@@ -137,15 +137,14 @@ def evaluation_clips(
     windows: int = 1,
     others: int | None = None,
     seed: int = 0,
-    builtin: int = 12,
     people: int | None = None,
 ) -> LabelledClips:
     """Clips of held-out people on held-out faces: every driver on its own face and on `others` more.
 
     Parameters
     ----------
-    config : real tracks and portraits are used when given, else `builtin` held-out built-in drivers on held-out
-        procedural faces.
+    config : real tracks and portraits are used when given, else held-out built-in drivers on held-out procedural
+        faces.
     split : ``val`` or ``test``; ``train`` shows the training drivers on training faces.
     people : the first so many drivers only; None: all.
     windows : clips from each recording, spread evenly.
@@ -163,7 +162,7 @@ def evaluation_clips(
         shown_people = _training_people(config) if split == "train" else _real_drivers(config, split)
     else:
         base = _first_seed(split)
-        count = config.builtin_drivers if split == "train" else builtin
+        count = config.builtin_drivers if split == "train" else config.validation_drivers
         shown_people = [_builtin_driver(base + number, config) for number in range(min(count, people or count))]
     drivers = [DriverClips(tracks, config.fps, config.clip_length) for tracks in shown_people[:people]]
     if config.portraits:
