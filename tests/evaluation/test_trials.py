@@ -1,6 +1,7 @@
 """Protocols in tiles, their scores and summaries, against loops over pairs."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from whodrives.data.record import Record
 from whodrives.errors import InputError
 from whodrives.evaluation import pooling
-from whodrives.evaluation.labels import VideoLabels, read_content
-from whodrives.evaluation.pooling import collect, histogram_auc, listed_scores, summarise, unit_rows
+from whodrives.evaluation.labels import VideoLabels, read_content, wanted
+from whodrives.evaluation.metrics import eer
+from whodrives.evaluation.pooling import collect, histogram_auc, summarise
 from whodrives.evaluation.protocols import cross_target, different_recordings, per_target_auc
 from whodrives.evaluation.trials import GENUINE, IMPOSTOR, PROTOCOLS, ProtocolOptions, find_protocol, tiles
 
@@ -68,6 +70,7 @@ def naive_kind(v: VideoLabels, name: str, a: int, b: int, options: ProtocolOptio
         homes = []
         for n in (a, b):
             corpora = {str(v.source[m]) for m in range(len(v)) if v.is_self[m] and v.driver[m] == v.driver[n]}
+            corpora = corpora or {str(v.source[m]) for m in range(len(v)) if v.target[m] == v.driver[n]}
             homes.append(corpora.pop() if corpora else None)
         if homes[0] is None or homes[0] != homes[1]:
             return 0
@@ -76,6 +79,21 @@ def naive_kind(v: VideoLabels, name: str, a: int, b: int, options: ProtocolOptio
     if options.generators and sorted((v.generator[a], v.generator[b])) != sorted(options.generators):
         return 0
     return kind
+
+
+def exact_vectors(seed: int, count: int) -> np.ndarray:
+    """Rows whose cosines single precision holds exactly, many of them equal: 16 entries of -1 or 1."""
+    return np.random.default_rng(seed).choice([-1.0, 1.0], (count, 16))
+
+
+def auc_or_why(
+    vectors: np.ndarray, labels: VideoLabels, name: str, options: ProtocolOptions, side: int = 2048
+) -> float | None:
+    """None where there are no trials of both kinds."""
+    try:
+        return collect(vectors, labels, PROTOCOLS[name], options, side=side).auc()
+    except InputError:
+        return None
 
 
 OPTIONS = st.builds(
@@ -171,14 +189,56 @@ def test_summaries_keep_their_bound(seed: int, name: str) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from(["per_target_mean", "cross_target", "single_target"]))
-def test_the_order_of_videos_does_not_matter(seed: int, name: str) -> None:
+@given(st.integers(0, 10_000), st.sampled_from(list(PROTOCOLS)), OPTIONS)
+def test_the_order_of_videos_does_not_matter(seed: int, name: str, options: ProtocolOptions) -> None:
     labels = make(seed, 60)
     rng = np.random.default_rng(seed)
-    vectors, order = rng.normal(size=(60, 5)), rng.permutation(60)
-    one = collect(vectors, labels, PROTOCOLS[name])
-    two = collect(vectors[order] * 3, labels.select(order), PROTOCOLS[name])
-    assert one.auc() == pytest.approx(two.auc(), abs=1e-6)
+    vectors, order = exact_vectors(seed, 60), rng.permutation(60)
+    one = auc_or_why(vectors, labels, name, options)
+    two = auc_or_why(vectors[order] * 4, labels.select(order), name, options)
+    assert one == pytest.approx(two, abs=1e-12)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(list(PROTOCOLS)), OPTIONS, st.sampled_from([1, 5, 16, 59]))
+def test_the_size_of_tiles_does_not_matter(seed: int, name: str, options: ProtocolOptions, side: int) -> None:
+    labels, vectors = make(seed, 60), exact_vectors(seed, 60)
+    assert auc_or_why(vectors, labels, name, options, side=side) == pytest.approx(
+        auc_or_why(vectors, labels, name, options), abs=1e-12
+    )
+    if isinstance(auc_or_why(vectors, labels, name, options), float):
+        found = summarise(vectors, labels, PROTOCOLS[name], options, side=side)
+        whole = summarise(vectors, labels, PROTOCOLS[name], options)
+        assert (found.genuine == whole.genuine).all()
+        assert (found.impostor == whole.impostor).all()
+        assert found.auc == pytest.approx(whole.auc, abs=1e-12)
+        assert found.by_target == pytest.approx(whole.by_target, abs=1e-12)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(list(PROTOCOLS)))
+def test_only_the_order_of_scores_counts(seed: int, name: str) -> None:
+    labels, vectors = make(seed, 80), exact_vectors(seed, 80)
+    scores = collect(vectors, labels, PROTOCOLS[name])
+    bent = replace(scores, score=np.exp(3 * scores.score.astype(np.float64)))
+    assert bent.auc() == scores.auc()
+    assert bent.by_target() == scores.by_target()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([4, 64, 1 << 12]), st.sampled_from(list(PROTOCOLS)))
+def test_error_rates_of_summaries(seed: int, bins: int, name: str) -> None:
+    labels, vectors = make(seed, 60), exact_vectors(seed, 60)
+    exact = collect(vectors, labels, PROTOCOLS[name])
+    found = summarise(vectors, labels, PROTOCOLS[name], bins=bins)
+    genuine, impostor = exact.score[exact.genuine], exact.score[~exact.genuine]
+    value, error = found.eer()
+    assert abs(value - eer(genuine, impostor)) <= error + 1e-12
+    for threshold, far, frr in zip(*(column[:: max(bins // 64, 1)] for column in found.error_rates())):
+        # Scores are sixteenths, and 1 belongs to the last bin.
+        if threshold < 1:
+            assert far == pytest.approx((impostor >= threshold).mean())
+            assert frr == pytest.approx((genuine < threshold).mean())
 
 
 def test_the_distance_ratio_is_below_one_when_drivers_attract() -> None:
@@ -216,17 +276,6 @@ def test_golden_protocol() -> None:
     assert summary.auc == pytest.approx(float(golden["protocol_mean_auc"]), abs=1e-6)
 
 
-def test_listed_pairs_are_scored_in_chunks() -> None:
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(30, 4))
-    first, second = rng.integers(0, 30, 100), rng.integers(0, 30, 100)
-    unit = unit_rows(vectors)
-    expected = [float(unit[a] @ unit[b]) for a, b in zip(first, second)]
-    assert np.allclose(listed_scores(vectors, first, second, chunk=7), expected, atol=1e-6)
-    with pytest.raises(InputError, match="equal length"):
-        listed_scores(vectors, [1, 2], [1])
-
-
 def test_labels_come_from_records(tmp_path: Path) -> None:
     table = tmp_path / "content.csv"
     table.write_text("recording,content\nr1,hello\nr2,\n")
@@ -241,10 +290,40 @@ def test_labels_come_from_records(tmp_path: Path) -> None:
     # Ben's home is where he shows his own face, not where he drives somebody else's.
     assert labels.corpus_code[1] == labels.corpus_code[2] != labels.corpus_code[0]
     assert labels.select(np.array([2, 0])).driver.tolist() == ["ben", "ana"]
+    table.write_text("driver,recording,content\nana,r,hello\nben,r,bye\n,x,all\n")
+    takes = [("ana", "r"), ("ben", "r"), ("cy", "r"), ("cy", "x")]
+    records = [Record("v.mp4", who, who, "warp", "c", take, "test", True) for who, take in takes]
+    assert VideoLabels.from_records(records, read_content(table)).content.tolist() == ["hello", "bye", "", "all"]
+    table.write_text("recording,content\nr,hello\nr,hello\nr,bye\n")
+    with pytest.raises(InputError, match="'hello' and 'bye'"):
+        read_content(table)
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
     for path in (tmp_path / "bad.csv", tmp_path / "none.csv"):
         with pytest.raises(InputError, match=path.name):
             read_content(path)
+
+
+def test_corpora_of_drivers_do_not_depend_on_order() -> None:
+    rows = [("ana", "ana", "c1", True), ("ben", "ana", "c1", False), ("ana", "ben", "c2", False)]
+    rows.append(("cy", "ana", "c1", False))
+    records = [Record(f"{n}.mp4", d, t, "warp", s, "r", "test", own) for n, (d, t, s, own) in enumerate(rows)]
+    labels = VideoLabels.from_records(records)
+    corpora = np.unique(labels.source)
+    # Ben has no video of his own here, but his face is shown; Cy is nowhere to be seen.
+    assert corpora[labels.corpus_code[:3]].tolist() == ["c1", "c2", "c1"]
+    assert labels.corpus_code[3] == -1
+    extra = Record("9.mp4", "ana", "ana", "warp", "c2", "r", "test", True)
+    for both in ([*records, extra], [extra, *records]):
+        with pytest.raises(InputError, match="ana is shown in two corpora"):
+            collect(np.eye(5), VideoLabels.from_records(both), PROTOCOLS["recordings"], ProtocolOptions("same_source"))
+
+
+def test_videos_are_chosen_by_generator() -> None:
+    names = np.array(["warp", "mesh", "original"])
+    assert wanted(names).tolist() == [True, True, False]
+    assert wanted(names, include_originals=True).tolist() == [True, True, True]
+    assert wanted(names, ["mesh"]).tolist() == [False, True, False]
+    assert wanted(names, ["mesh"], include_originals=True).tolist() == [False, True, True]
 
 
 def test_what_cannot_be_scored_says_why() -> None:
@@ -260,6 +339,8 @@ def test_what_cannot_be_scored_says_why() -> None:
         collect(vectors[:1], labels.select(np.array([0])), PROTOCOLS["recordings"])
     with pytest.raises(InputError, match="per_target_mean"):
         find_protocol("best")
+    with pytest.raises(InputError, match="tiles of 0"):
+        collect(vectors, labels, PROTOCOLS["recordings"], side=0)
     with pytest.raises(InputError, match="negatives"):
         ProtocolOptions(negatives="easy")
     with pytest.raises(InputError, match="at least one"):

@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 
 from whodrives.errors import InputError
 from whodrives.evaluation.protocols import Pairs
+from whodrives.evaluation.trials import self_and_cross
 
 ROUNDS, SEED, LEVEL = 1000, 0, 0.95
 
@@ -96,10 +97,7 @@ def per_target_interval(
     owners: list[int] = []
     wins: list[NDArray[Any]] = []
     counts: list[NDArray[Any]] = []
-    for name in np.unique(target).tolist():
-        own, cross = np.flatnonzero((target == name) & is_self), np.flatnonzero((target == name) & ~is_self)
-        if len(own) < 2 or len(cross) < 1:
-            continue
+    for _, own, cross in self_and_cross(np.unique(target, return_inverse=True)[1], is_self):
         positives = np.sort(scores[np.ix_(own, own)][np.triu_indices(len(own), 1)])
         negatives = scores[np.ix_(own, cross)]
         above = len(positives) - np.searchsorted(positives, negatives, side="right")

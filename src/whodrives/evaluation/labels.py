@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import csv
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from whodrives.data.record import ORIGINAL, Record
 from whodrives.errors import InputError
@@ -37,7 +38,8 @@ class VideoLabels:
 
     @classmethod
     def from_records(cls, records: Sequence[Record], content: Mapping[str, str] | None = None) -> VideoLabels:
-        """Labels of records. content : recording -> label, for `ProtocolOptions.content`."""
+        """Labels of records. content : ``driver/recording`` or recording -> label, for `ProtocolOptions.content`; the
+        first form wins, since two drivers' recordings may have one name."""
         content = content or {}
         return cls(
             driver=_names(record.driver for record in records),
@@ -45,7 +47,7 @@ class VideoLabels:
             recording=_names(record.recording for record in records),
             generator=_names(record.generator for record in records),
             source=_names(record.source for record in records),
-            content=_names(content.get(record.recording, "") for record in records),
+            content=_names(_content_of(record, content) for record in records),
             is_self=np.array([record.is_self for record in records], np.bool_),
             is_original=np.array([record.generator == ORIGINAL for record in records], np.bool_),
         )
@@ -91,29 +93,60 @@ class VideoLabels:
 
     @cached_property
     def corpus_code(self) -> Codes:
-        """Corpus that each video's DRIVER comes from, as numbers: that of its self-reenactments and originals; -1 where
-        there is none."""
-        codes = np.unique(self.source, return_inverse=True)[1]
+        """Corpus that each video's DRIVER comes from, as numbers: that of its self-reenactments and originals, else of
+        the videos that show it under others' motion; -1 where there are none.
+
+        Raises InputError for a driver of two corpora: which of its impostors are of one source would be a guess.
+        """
+        names, codes = np.unique(self.source, return_inverse=True)
         own = np.full(len(self.drivers), -1, np.int64)
         known = self.is_self & (self.source != "")
-        own[self.driver_code[known]] = codes[known]
+        self._settle(own, self.driver_code[known], codes[known], names)
+        # A selection may hold no video of a driver's own; its face still says where it comes from.
+        place = np.searchsorted(self.drivers, self.target).clip(max=len(own) - 1)
+        shown = (self.source != "") & (self.drivers[place] == self.target)
+        shown[shown] = own[place[shown]] < 0
+        self._settle(own, place[shown], codes[shown], names)
         return own[self.driver_code]
+
+    def _settle(self, own: Codes, drivers: Codes, corpora: Codes, names: Names) -> None:
+        own[drivers] = corpora
+        if (own[drivers] != corpora).any():
+            one = int(np.flatnonzero(own[drivers] != corpora)[0])
+            raise InputError(
+                f"driver {self.drivers[drivers[one]]} is shown in two corpora, {names[corpora[one]]} and "
+                f"{names[own[drivers[one]]]}; correct the labels, or do not ask for negatives of the same source"
+            )
 
 
 def _names(values: Iterable[str]) -> Names:
     return np.array(list(values), dtype=np.str_)
 
 
+def _content_of(record: Record, content: Mapping[str, str]) -> str:
+    return content.get(f"{record.driver}/{record.recording}", content.get(record.recording, ""))
+
+
+def wanted(
+    generator: ArrayLike, generators: Collection[str] = (), include_originals: bool = False
+) -> NDArray[np.bool_]:
+    """Mask (N,) of videos by their generators (N,): only those of `generators` (empty: all), and originals if asked
+    for, which then need not be named."""
+    names = np.asarray(generator, np.str_)
+    original = names == ORIGINAL
+    named = np.isin(names, list(generators)) if generators else np.ones(len(names), np.bool_)
+    return np.where(original, include_originals, named)
+
+
 def read_content(path: str | Path) -> dict[str, str]:
-    """Recording -> content label, from a CSV with columns ``recording`` and ``content``.
+    """Content labels for `VideoLabels.from_records`, from a CSV with columns ``recording`` and ``content``, and
+    ``driver`` where recordings of several drivers have one name.
 
     Raises
     ------
     InputError
-        The file cannot be read, or lacks a column.
+        The file cannot be read, lacks a column, or gives one recording two labels.
     """
-    import csv
-
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -121,4 +154,12 @@ def read_content(path: str | Path) -> dict[str, str]:
         raise InputError(f"{path}: cannot be read as CSV ({error}); give columns recording,content") from error
     if not rows or not {"recording", "content"} <= set(rows[0]):
         raise InputError(f"{path}: needs the columns recording and content")
-    return {row["recording"]: row["content"] or "" for row in rows}
+    out: dict[str, str] = {}
+    for row in rows:
+        key = f"{row['driver']}/{row['recording']}" if row.get("driver") else row["recording"]
+        label = row["content"] or ""
+        if out.setdefault(key, label) != label:
+            raise InputError(
+                f"{path}: {key} has the contents {out[key]!r} and {label!r}; give one, or add a column driver"
+            )
+    return out

@@ -14,8 +14,11 @@ from whodrives.evaluation.labels import Names, VideoLabels
 from whodrives.evaluation.metrics import roc_auc
 from whodrives.evaluation.trials import GENUINE, IMPOSTOR, NONE, Protocol, ProtocolOptions, grouped, tiles
 
+Rates = NDArray[np.float64]
 MAX_TRIALS = 50_000_000
 BINS = 1 << 16
+# A tile of scores then takes 16 MiB.
+SIDE = 2048
 # Scores that `summarise` keeps as they are before it bins them.
 LOOSE = 1 << 20
 
@@ -97,12 +100,14 @@ def collect(
     protocol: Protocol,
     options: ProtocolOptions | None = None,
     max_trials: int = MAX_TRIALS,
+    side: int = SIDE,
 ) -> TrialScores:
     """Score every trial of a protocol by cosine.
 
     Parameters
     ----------
     embeddings : (N, D), any norm. labels : of the same N videos. max_trials : a trial takes 17 bytes.
+    side : tiles of side x side pairs are scored at once.
 
     Raises
     ------
@@ -113,7 +118,7 @@ def collect(
     drivers = labels.driver_code.astype(np.int32)
     # Counted first: fresh memory is what costs most here, so every array is made once and at its size.
     count = 0
-    for tile in tiles(labels, protocol, options):
+    for tile in tiles(labels, protocol, options, side):
         count += int(np.count_nonzero(tile.kind))
         if count > max_trials:
             raise InputError(f"{protocol.name}: more than {max_trials:,} trials; use fewer videos, or `summarise`")
@@ -122,7 +127,7 @@ def collect(
     score, genuine = np.empty(count, np.float32), np.empty(count, np.bool_)
     first, second, target = (np.empty(count, np.int32) for _ in range(3))
     done = 0
-    for tile in tiles(labels, protocol, options):
+    for tile in tiles(labels, protocol, options, side):
         keep = tile.kind != NONE
         found = int(np.count_nonzero(keep))
         if not found:
@@ -146,7 +151,8 @@ def collect(
 
 @dataclass(frozen=True, eq=False)
 class TrialSummary:
-    """Histograms of any number of trials. genuine, impostor : int64 (bins,) counts over cosines from -1 to 1.
+    """Histograms of any number of trials. genuine, impostor : int64 (bins,) counts over cosines from -1 to 1, of all
+    targets together.
 
     auc : from the histograms; of a protocol of targets the mean over targets. error : the exact AUC differs by no more.
     by_target : AUC of each target, as `auc`.
@@ -157,6 +163,24 @@ class TrialSummary:
     auc: float
     error: float
     by_target: dict[str, float]
+
+    def error_rates(self) -> tuple[Rates, Rates, Rates]:
+        """Thresholds (bins + 1,) from -1 to 1, and FAR and FRR when everything at or above one is accepted.
+
+        Exact at these thresholds up to the rounding of float32. Raises InputError without trials of both kinds.
+        """
+        if not self.genuine.any() or not self.impostor.any():
+            raise InputError("error rates need at least one genuine and one impostor trial")
+        genuine, impostor = (np.append(0, np.cumsum(kind)) for kind in (self.genuine, self.impostor))
+        return np.linspace(-1, 1, len(genuine)), 1 - impostor / impostor[-1], genuine / genuine[-1]
+
+    def eer(self) -> tuple[float, float]:
+        """Equal error rate, and the most by which that of the exact scores (`metrics.eer`) can differ."""
+        _, far, frr = self.error_rates()
+        # FAR falls and FRR rises: they meet between the last edge with FAR >= FRR and the next.
+        at = int(np.flatnonzero(far >= frr)[-1])
+        low, high = (far[at + 1] + frr[at]) / 2, (far[at] + frr[at + 1]) / 2
+        return float((low + high) / 2), float((high - low) / 2)
 
 
 def histogram_auc(genuine: NDArray[np.int64], impostor: NDArray[np.int64]) -> tuple[float, float]:
@@ -176,6 +200,7 @@ def summarise(
     protocol: Protocol,
     options: ProtocolOptions | None = None,
     bins: int = BINS,
+    side: int = SIDE,
 ) -> TrialSummary:
     """Any number of trials in bounded memory: one tile of scores, and one pair of histograms a target.
 
@@ -194,7 +219,7 @@ def summarise(
             found[str(names[target])], error = held.auc()
             errors.append(error)
 
-    for tile in tiles(labels, protocol, options):
+    for tile in tiles(labels, protocol, options, side):
         if protocol.per_target and tile.target != target:
             close()
             held, target = _Binned(bins), tile.target
@@ -260,17 +285,3 @@ def _checked(embeddings: ArrayLike, labels: VideoLabels) -> NDArray[np.float32]:
     if len(unit) != len(labels):
         raise InputError(f"{len(unit)} embeddings for {len(labels)} labelled videos")
     return unit
-
-
-def listed_scores(
-    embeddings: ArrayLike, first: ArrayLike, second: ArrayLike, chunk: int = 1 << 16
-) -> NDArray[np.float32]:
-    """Cosines (P,) of pairs given by the numbers (P,) of their videos, as in AVAPrintDB's pair files."""
-    unit, one, two = unit_rows(embeddings), np.asarray(first, np.int64), np.asarray(second, np.int64)
-    if one.shape != two.shape or one.ndim != 1:
-        raise InputError(f"pairs of shapes {one.shape} and {two.shape}: give two lists of equal length")
-    out = np.empty(len(one), np.float32)
-    for start in range(0, len(one), chunk):
-        part = slice(start, start + chunk)
-        out[part] = np.einsum("ij,ij->i", unit[one[part]], unit[two[part]])
-    return out

@@ -1,4 +1,4 @@
-"""Which pairs of videos are genuine and which impostor: the field's protocols, vectorised."""
+"""The protocols of `trials` on score matrices of small sets in double precision: validation, controls, audits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whodrives.errors import InputError
+from whodrives.evaluation.labels import VideoLabels
 from whodrives.evaluation.metrics import roc_auc
+from whodrives.evaluation.trials import GENUINE, NONE, PROTOCOLS, ProtocolOptions, self_and_cross, tiles
 
 Labels = NDArray[Any]
 
@@ -51,19 +53,18 @@ def per_target_auc(embeddings: NDArray[Any], target: Labels, is_self: NDArray[np
 def per_target_scores(scores: NDArray[np.float64], target: Labels, is_self: NDArray[np.bool_]) -> ProtocolResult:
     """`per_target_auc` on (N, N) scores, higher = more alike."""
     per_target: dict[Any, float] = {}
-    skipped, genuine, impostor = [], 0, 0
-    for name in np.unique(target).tolist():
-        own, cross = np.flatnonzero((target == name) & is_self), np.flatnonzero((target == name) & ~is_self)
-        if len(own) < 2 or len(cross) < 1:
-            skipped.append(name)
-            continue
+    genuine, impostor = 0, 0
+    found, codes = np.unique(target, return_inverse=True)
+    names = found.tolist()
+    for code, own, cross in self_and_cross(codes, is_self):
         positives = scores[np.ix_(own, own)][np.triu_indices(len(own), 1)]
         negatives = scores[np.ix_(own, cross)].ravel()
-        per_target[name] = roc_auc(positives, negatives)
+        per_target[names[code]] = roc_auc(positives, negatives)
         genuine, impostor = genuine + positives.size, impostor + negatives.size
     if not per_target:
         raise InputError("no target has two self-reenactments and a cross-reenactment; the protocol needs both")
-    return ProtocolResult(float(np.mean(list(per_target.values()))), per_target, genuine, impostor, tuple(skipped))
+    skipped = tuple(name for name in names if name not in per_target)
+    return ProtocolResult(float(np.mean(list(per_target.values()))), per_target, genuine, impostor, skipped)
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,19 @@ class Pairs:
         return ProtocolResult(roc_auc(positives, negatives), {}, positives.size, negatives.size)
 
 
-def _pairs(scores: NDArray[np.float64], driver: Labels, keep: NDArray[np.bool_]) -> Pairs:
-    rows, columns = (index[keep] for index in np.triu_indices(len(driver), 1))
-    return Pairs(scores[rows, columns], driver[rows] == driver[columns], driver[rows], driver[columns])
+def _pairs(
+    scores: NDArray[np.float64], name: str, driver: Labels, target: Labels, recording: Labels, faces: str = "any"
+) -> Pairs:
+    """Pairs of a protocol that asks for nothing but driver, target and recording."""
+    empty, no = np.full(len(driver), ""), np.zeros(len(driver), np.bool_)
+    labels = VideoLabels(driver, target, recording, empty, empty, empty, is_self=no, is_original=no)
+    parts = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.bool_))]
+    for tile in tiles(labels, PROTOCOLS[name], ProtocolOptions(faces=faces)):
+        chosen = tile.kind != NONE
+        rows, columns = np.nonzero(chosen)
+        parts.append((tile.rows[rows], tile.columns[columns], tile.kind[chosen] == GENUINE))
+    one, two, genuine = (np.concatenate(column) for column in zip(*parts))
+    return Pairs(scores[one, two], genuine, driver[one], driver[two])
 
 
 def cosines(embeddings: NDArray[Any]) -> NDArray[np.float64]:
@@ -103,15 +114,7 @@ def recording_pairs(
     faces : ``any``; ``different``: only pairs that show two targets; ``same``: only pairs that show one. Where drivers
         are not shown on all targets alike, ``any`` lets the face give the driver away.
     """
-    rows, columns = np.triu_indices(len(driver), 1)
-    keep = (driver[rows] != driver[columns]) | (recording[rows] != recording[columns])
-    if faces == "different":
-        keep &= target[rows] != target[columns]
-    elif faces == "same":
-        keep &= target[rows] == target[columns]
-    elif faces != "any":
-        raise InputError(f"faces = {faces!r}; choose any, different or same")
-    return _pairs(scores, driver, keep)
+    return _pairs(scores, "recordings", driver, target, recording, faces)
 
 
 def different_recordings(
@@ -124,10 +127,7 @@ def different_recordings(
 def cross_target_pairs(scores: NDArray[np.float64], driver: Labels, target: Labels, recording: Labels) -> Pairs:
     """The paper's Eq. 1: genuine = one driver on two DIFFERENT targets in different recordings; impostor = two
     drivers on ONE target. Scores as for `recording_pairs`."""
-    rows, columns = np.triu_indices(len(driver), 1)
-    same_driver, same_target = driver[rows] == driver[columns], target[rows] == target[columns]
-    genuine = same_driver & ~same_target & (recording[rows] != recording[columns])
-    return _pairs(scores, driver, genuine | (~same_driver & same_target))
+    return _pairs(scores, "cross_target", driver, target, recording)
 
 
 def cross_target(embeddings: NDArray[Any], driver: Labels, target: Labels, recording: Labels) -> ProtocolResult:

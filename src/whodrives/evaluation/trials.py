@@ -55,7 +55,8 @@ class ProtocolOptions:
             ("faces", ("any", "different", "same")),
         ):
             if getattr(self, name) not in allowed:
-                raise InputError(f"{name} = {getattr(self, name)!r}; choose one of {', '.join(allowed)}")
+                choice = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+                raise InputError(f"{name} = {getattr(self, name)!r}; choose {choice}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +118,19 @@ def grouped(codes: Index) -> Iterator[tuple[int, Index]]:
             yield int(codes[part[0]]), part
 
 
-def _self_against_cross(labels: VideoLabels, options: ProtocolOptions) -> Iterator[Group]:
-    for target, videos in grouped(labels.target_code):
-        own, cross = videos[labels.is_self[videos]], videos[~labels.is_self[videos]]
+def self_and_cross(target_code: Index, is_self: NDArray[np.bool_]) -> Iterator[tuple[int, Index, Index]]:
+    """The paper's protocol: each target with its self-reenactments (at least two) and its cross-reenactments (at least
+    one), as video numbers. Other targets have no trials."""
+    for target, videos in grouped(target_code):
+        own, cross = videos[is_self[videos]], videos[~is_self[videos]]
         if len(own) > 1 and len(cross):
-            yield Group(own, own, _always(GENUINE), target, symmetric=True)
-            yield Group(own, cross, _always(IMPOSTOR), target)
+            yield target, own, cross
+
+
+def _self_against_cross(labels: VideoLabels, options: ProtocolOptions) -> Iterator[Group]:
+    for target, own, cross in self_and_cross(labels.target_code, labels.is_self):
+        yield Group(own, own, _always(GENUINE), target, symmetric=True)
+        yield Group(own, cross, _always(IMPOSTOR), target)
 
 
 def _cross_target(labels: VideoLabels, options: ProtocolOptions) -> Iterator[Group]:
@@ -183,6 +191,8 @@ def tiles(
 ) -> Iterator[Tile]:
     """All trials of a protocol, in tiles of at most `side` x `side` pairs; each unordered pair at most once a group."""
     options = options or ProtocolOptions()
+    if side < 1:
+        raise InputError(f"tiles of {side} videos; give at least 1")
     for group in protocol.groups(labels, options):
         for first in range(0, len(group.rows), side):
             rows = group.rows[first : first + side]
