@@ -16,6 +16,7 @@ from whodrives.avatars.encode import write_mp4
 from whodrives.avatars.procedural import procedural_face
 from whodrives.avatars.warp import build_rig, render
 from whodrives.cli.main import VERBS, cli
+from whodrives.reproduction.tables import load_table
 from whodrives.training.config import load_config
 from whodrives.training.source import AvatarSource
 
@@ -62,8 +63,12 @@ def test_shell_verbs_run(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if words[0] == "train":  # takes an hour; that the experiment needs no data is what can be checked
             assert AvatarSource(load_config(ROOT / words[1], ("data.builtin_drivers=4",)).data, seed=0).drivers
             continue
-        if words[0] == "calibrate":
+        if words[0] in ("calibrate", "reproduce"):
+            if words[0] == "reproduce":
+                assert load_table(words[1]).rows
             continue
+        if words[0] == "evaluate":
+            words += ["--no-controls", "--rounds", "50"]
         if words[0] == "simulate":
             words += ["--seconds", "0.2", "--size", "64"]
         words = [str(path) for word in words for path in (sorted(videos.glob(word)) if "*" in word else [word])]
