@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from whodrives.errors import InputError
-from whodrives.training.config import load_config
+from whodrives.training.config import config_from_dict, load_config
+from whodrives.training.history import changed_keys
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -60,3 +61,32 @@ def test_a_base_is_checked_like_any_file(tmp_path: Path) -> None:
     write(tmp_path, "a.toml", "[train]\nlrr = 1.0\n")
     with pytest.raises(InputError, match=r"train\.lrr"):
         load_config(write(tmp_path, "b.toml", 'base = "a.toml"\n'))
+
+
+def test_values_out_of_range_are_refused() -> None:
+    for section, key, value in (
+        ("train", "validate_every", 0),
+        ("train", "piece_clips", -1),
+        ("train", "seed", -1),
+        ("train", "ema", 1.0),
+        ("train", "betas", ["a", "b"]),
+        ("data", "clip_length", 1),
+        ("model", "fcc_norm", "False"),
+        ("model", "neighbours", 4.5),
+        ("model", "hidden_dim", 0),
+    ):
+        with pytest.raises(InputError, match=key):
+            config_from_dict({section: {key: value}})
+    with pytest.raises(InputError, match=r"\[train\]"):
+        config_from_dict({"train": 3})
+    whole = config_from_dict({"train": {"identities": 2.0, "seed": 42.0}}).train
+    assert (type(whole.identities), type(whole.seed)) == (int, int)
+
+
+def test_the_order_of_generators_is_part_of_a_run() -> None:
+    one, two = (
+        config_from_dict({"data": {"generators": dict.fromkeys(names, 1.0)}}).to_dict()
+        for names in (("warp", "mesh"), ("mesh", "warp"))
+    )
+    assert changed_keys(one, two) == ["data.generators"]
+    assert changed_keys(one, one) == []

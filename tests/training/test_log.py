@@ -35,3 +35,10 @@ def test_tensorboard_events(tmp_path: Path) -> None:
     log.write({"step": 1, "loss": 0.5})
     log.close()
     assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_damaged_rows_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"step": \xff\n[]\n{"loss": 2}\n{"step": 2}\n')
+    RunLog(tmp_path, 2).close()
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'

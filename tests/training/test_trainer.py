@@ -15,8 +15,9 @@ from whodrives.errors import InputError
 from whodrives.training.checkpoint import CheckpointError, load_checkpoint
 from whodrives.training.config import config_from_dict
 from whodrives.training.release import load_run
+from whodrives.training.source import LabelledClips
 from whodrives.training.trainer import Trainer
-from whodrives.training.validation import embed_clips
+from whodrives.training.validation import embed_clips, pair_faces
 from whodrives.training.weights import load_weights
 
 
@@ -198,3 +199,51 @@ def test_deterministic_mode_trains(tmp_path: Path) -> None:
         assert np.isfinite(trainer.train_step())
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+def test_cutting_a_run_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whodrives.training.trainer.evaluate_clips", lambda *_: {"pair": 0.6, "target": 0.5})
+    settings = config(validate_every=3, patience=2)
+    whole = Trainer(settings, FlickerSource(), clips(), tmp_path / "whole")
+    whole.run()
+    for until in range(1, 7):
+        part = Trainer(settings, FlickerSource(), clips(), tmp_path / "parts")
+        part.resume()
+        part.run(until=until)
+    assert (part.step, part.stale, part.mark, part.best) == (whole.step, whole.stale, whole.mark, whole.best)
+    expected = weights(whole)
+    assert all(torch.equal(value, expected[key]) for key, value in weights(part).items())
+
+
+def test_a_new_run_starts_from_the_average_that_was_validated(tmp_path: Path) -> None:
+    first = Trainer(config(ema=0.9), FlickerSource(), clips(), tmp_path / "first")
+    first.run(until=2)
+    second = Trainer(config(), FlickerSource(), clips(), tmp_path / "second")
+    second.start_from(tmp_path / "first" / "last.safetensors")
+    average = first.judged.state_dict()
+    assert all(torch.equal(value, average[key]) for key, value in second.model.state_dict().items())
+
+
+def test_another_setting_is_named_before_weights_are_compared(tmp_path: Path) -> None:
+    Trainer(config(), FlickerSource(), clips(), tmp_path).save()
+    with pytest.raises(InputError, match=r"train\.ema"):
+        Trainer(config(ema=0.9), FlickerSource(), clips(), tmp_path).resume()
+
+
+def test_on_step_can_end_a_run(tmp_path: Path) -> None:
+    trainer = Trainer(config(), FlickerSource(), clips(), tmp_path)
+    trainer.run(on_step=lambda progress: progress.step == 2)
+    assert trainer.step == 2
+    assert load_checkpoint(tmp_path / "last.safetensors", {})["step"] == 2
+
+
+def test_validation_without_other_faces(tmp_path: Path) -> None:
+    footage = clips()
+    own = LabelledClips(
+        footage.frames, footage.driver, footage.driver, footage.recording, np.ones(len(footage.driver), bool)
+    )
+    trainer = Trainer(config(), FlickerSource(), own, tmp_path)
+    assert set(trainer.validate()) == {"pair"}
+    lonely = LabelledClips(own.frames, np.full(12, "ana"), own.target, own.recording, own.is_self)
+    with pytest.raises(InputError, match="two drivers"):
+        pair_faces(lonely)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def train(
     """
     import torch
 
+    from whodrives.data.lock import locked
     from whodrives.training.config import load_config
     from whodrives.training.distributed import joined
 
@@ -49,8 +51,10 @@ def train(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if settings.train.threads:
         torch.set_num_threads(settings.train.threads)
-    with joined(device) as world:
-        _train(settings, out or Path("out") / config.stem, world, resume, init, refit_head, until, as_json)
+    folder = out or Path("out") / config.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    with joined(device) as world, locked(folder) if world.leads else nullcontext():
+        _train(settings, folder, world, resume, init, refit_head, until, as_json)
 
 
 def _train(
@@ -70,6 +74,8 @@ def _train(
     source, clips = open_data(settings, world.device)
     trainer = Trainer(settings, source, clips, folder, world)
     resumed = trainer.resume() if resume else False
+    if resumed and (init is not None or refit_steps) and world.leads and not as_json:
+        click.echo(f"{folder}: goes on from step {trainer.step}; --init and --refit-head counted when it began")
     if not resumed and init is not None:
         trainer.start_from(init)
     if not resumed and refit_steps:
@@ -78,6 +84,10 @@ def _train(
         refit_head(trainer.model, trainer.prototypes, source, settings.train, refit_steps)
         seen = settings.train.refit_batches * settings.train.identities * settings.train.samples
         trainer.begin([*trainer.history, {"refit_head_steps": refit_steps, "clips": seen}])
+    if not resumed:
+        # At once: a run that is killed early must not go on from what an older one left in this folder.
+        if world.leads:
+            (folder / "best.safetensors").unlink(missing_ok=True)
         trainer.save()
     columns = (
         TextColumn("step {task.completed:.0f}/{task.total:.0f}"),

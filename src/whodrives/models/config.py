@@ -65,12 +65,19 @@ class ModelConfig:
     hidden_dim: int = 256
 
     def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            value, wanted = getattr(self, item.name), type(item.default)
+            fits = type(value) in (int, float) if wanted is float else type(value) is wanted
+            if not fits:
+                raise InputError(f"model config: {item.name} = {value!r} must be {wanted.__name__}")
         for field, allowed in _CHOICES.items():
             value = getattr(self, field)
             if value not in allowed:
                 raise InputError(f"model config: {field} = {value!r} is unknown; choose one of {', '.join(allowed)}")
         if not 1 <= self.neighbours <= 255:
             raise InputError(f"model config: neighbours = {self.neighbours}, but must lie in 1..255")
+        if self.embedding_dim < 1 or self.hidden_dim < 1:
+            raise InputError("model config: embedding_dim and hidden_dim must be at least 1")
         if not 0.0 <= self.dropout < 1.0:
             raise InputError(f"model config: dropout = {self.dropout}, but must lie in [0, 1)")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from whodrives.data.store_layout import INDEX
 from whodrives.errors import InputError
 from whodrives.reproduction.tables import RECIPES, ROWS
 from whodrives.training.checkpoint import load_checkpoint
@@ -70,9 +71,12 @@ def run_key(config: TrainConfig) -> str:
     }
     values.pop("train.seed", None)
     # Where the data lie on this machine is not what they are.
-    for name in ("data.motion", "data.portraits", "data.store"):
+    for name in ("data.motion", "data.portraits"):
         if name in values:
             values[name] = True
+    if "data.store" in values:
+        index = Path(values["data.store"]) / INDEX
+        values["data.store"] = hashlib.sha256(index.read_bytes()).hexdigest() if index.is_file() else True
     kept = {name: value for name, value in values.items() if name not in FREE_KEYS or name in _COUNTS}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -130,6 +130,31 @@ class TrainConfig:
         return dataclasses.asdict(self)
 
 
+_MANY = 1e9
+_RANGES = {
+    "data.clip_length": (2, _MANY),
+    "data.fps": (0.1, 1000),
+    "data.builtin_share": (0, 1),
+    "data.procedural_share": (0, 1),
+    "data.train_drivers": (0, _MANY),
+    "data.train_recordings": (0, _MANY),
+    "train.identities": (1, _MANY),
+    "train.samples": (1, _MANY),
+    "train.epochs": (0, _MANY),
+    "train.steps_per_epoch": (1, _MANY),
+    "train.lr": (0, 1e3),
+    "train.warmup_epochs": (0, _MANY),
+    "train.lr_floor": (0, 1),
+    "train.temperature": (1e-4, 1e3),
+    "train.clip_norm": (1e-9, 1e9),
+    "train.seed": (0, 2**63 - 1),
+    "train.validate_every": (1, _MANY),
+    "train.threads": (0, 4096),
+    "train.piece_clips": (0, _MANY),
+    "train.ema": (0, 0.999999),
+    "train.patience": (0, _MANY),
+}
+
 _Section = TypeVar("_Section", SourceConfig, RecipeConfig)
 
 
@@ -167,13 +192,23 @@ def _section(cls: type[_Section], name: str, values: dict[str, Any]) -> _Section
         default = fields[key].default
         if not _fits(value, default):
             raise InputError(f"config: {name}.{key} = {value!r} must be {type(default).__name__}")
+        if isinstance(default, int) and isinstance(value, float):
+            values = {**values, key: int(value)}
+        low, high = _RANGES.get(f"{name}.{key}", (None, None))
+        if low is not None and not low <= value <= high:
+            raise InputError(f"config: {name}.{key} = {value!r} must lie in {low:g} .. {high:g}")
     if "betas" in values:
+        if not all(type(beta) in (int, float) and 0 <= beta < 1 for beta in values["betas"]):
+            raise InputError(f"config: {name}.betas = {values['betas']!r} must be two numbers in [0, 1)")
         values = {**values, "betas": tuple(values["betas"])}
     return cls(**values)
 
 
 def config_from_dict(values: dict[str, Any]) -> TrainConfig:
     """Build a config from nested plain values. Raises InputError on unknown sections and keys, with a suggestion."""
+    for section, keys in values.items():
+        if section in ("model", "data", "train") and not isinstance(keys, dict):
+            raise InputError(f"config: {section} = {keys!r} must be a section, [{section}]")
     unknown = sorted(set(values) - {"model", "data", "train"})
     if unknown:
         near = difflib.get_close_matches(unknown[0], ["model", "data", "train"], n=1)

@@ -55,10 +55,12 @@ def joined(device: str = "cpu") -> Iterator[World]:
         More processes than GPUs on this machine.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield World(device=torch.device(device))
-        return
     place = torch.device(device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda: this machine has no usable GPU; leave --device out, or give cpu")
+    if size == 1:
+        yield World(device=place)
+        return
     if place.type == "cuda":
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if local >= torch.cuda.device_count():
@@ -116,6 +118,15 @@ def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
     flat /= world.size
     for parameter, part in zip(chosen, flat.split([p.numel() for p in chosen]), strict=True):
         parameter.grad = part.view_as(parameter)
+
+
+def require_equal(values: list[float], what: str, world: World) -> None:
+    """Raises InputError on every process unless all of them hold the same numbers."""
+    if world.size == 1:
+        return
+    held = _collect(torch.tensor([values], dtype=torch.float64, device=world.device))
+    if not torch.equal(held, held[:1].expand_as(held)):
+        raise InputError(f"the processes differ in {what}; let all of them read the same run folder")
 
 
 def agree(value: float, world: World) -> float:

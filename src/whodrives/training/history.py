@@ -30,10 +30,14 @@ def stage(steps: int, config: dict[str, Any]) -> dict[str, Any]:
 
 def changed_keys(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """``section.key`` of every setting that differs and that changes what is learned, model first."""
-    before, after = (json.loads(json.dumps(values)) for values in (before, after))
     return [
         f"{section}.{key}"
         for section in ("model", "data", "train")
         for key in after[section]
-        if f"{section}.{key}" not in FREE_KEYS and before[section].get(key) != after[section][key]
+        if f"{section}.{key}" not in FREE_KEYS and _text(before[section].get(key)) != _text(after[section][key])
     ]
+
+
+def _text(value: Any) -> str:
+    # As text: the order of generators decides which clips are drawn, and dictionaries compare without it.
+    return json.dumps(value)

@@ -9,6 +9,7 @@ from whodrives.errors import InputError
 from whodrives.training.config import TrainConfig
 from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
 from whodrives.training.stored import StoredSource, stored_validation
+from whodrives.training.validation import pair_faces
 
 
 def open_data(config: TrainConfig, device: torch.device) -> tuple[AvatarSource | StoredSource, LabelledClips]:
@@ -37,6 +38,8 @@ def open_data(config: TrainConfig, device: torch.device) -> tuple[AvatarSource |
         recordings=data.train_recordings,
     )
     clips = stored_validation(store, data.clip_length, data.store_validation, generators, data.store_clips)
+    # Now, not after the steps up to the first validation.
+    pair_faces(clips)
     return source, clips
 
 

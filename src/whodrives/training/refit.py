@@ -17,6 +17,7 @@ from whodrives.training.config import RecipeConfig
 from whodrives.training.loss import Prototypes, driver_cross_entropy, supervised_contrastive
 from whodrives.training.source import AvatarSource
 from whodrives.training.stored import StoredSource
+from whodrives.training.validation import DTYPES
 
 # Batches for refitting come after every step that a run could take.
 FIRST_STEP = 1_000_000_000
@@ -24,16 +25,18 @@ PROTOTYPE_SCALE = 0.25
 
 
 @torch.no_grad()
-def pooled_features(model: FingerprintModel, frames: Tensor, batch_size: int = 8) -> Tensor:
-    """What the MLP of the head gets to see, in evaluation mode: (N, T, 1, 128, 128) -> (N, 512) float32."""
+def pooled_features(model: FingerprintModel, frames: Tensor, batch_size: int = 8, precision: str = "bf16") -> Tensor:
+    """What the MLP of the head gets to see, in evaluation mode: (N, T, 1, 128, 128) -> (N, 512) float32, where the
+    model is."""
+    device = next(model.parameters()).device
     seen: list[Tensor] = []
     hook = model.head.mlp[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
     was_training = model.training
     model.eval()
     try:
         for part in frames.split(batch_size):
-            with torch.autocast(frames.device.type, torch.bfloat16):
-                model(part)
+            with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+                model(part.to(device))
     finally:
         hook.remove()
         model.train(was_training)
@@ -47,8 +50,8 @@ def collect_features(
     features, labels = [], []
     for number in range(batches):
         batch = source.batch(FIRST_STEP + number, recipe.identities, recipe.samples)
-        features.append(pooled_features(model, batch.frames))
-        labels.append(batch.driver)
+        features.append(pooled_features(model, batch.frames, precision=recipe.precision))
+        labels.append(batch.driver.to(features[-1].device))
     return torch.cat(features), torch.cat(labels)
 
 

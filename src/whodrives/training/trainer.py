@@ -21,7 +21,7 @@ from whodrives.errors import InputError, WhodrivesError
 from whodrives.models import FingerprintModel, build_model
 from whodrives.training.checkpoint import CheckpointError, is_checkpoint, load_checkpoint, save_checkpoint
 from whodrives.training.config import TrainConfig, config_from_dict
-from whodrives.training.distributed import World, agree, average_gradients, gather
+from whodrives.training.distributed import World, agree, average_gradients, gather, require_equal
 from whodrives.training.history import changed_keys, stage
 from whodrives.training.log import RunLog
 from whodrives.training.loss import Prototypes, driver_cross_entropy, supervised_contrastive
@@ -143,7 +143,7 @@ class Trainer:
         path = self.folder / "last.safetensors"
         if not path.exists():
             return False
-        state = load_checkpoint(path, self._modules, self.optimiser)
+        state = load_checkpoint(path, {})
         # Through a config: an option that is newer than the checkpoint had its default then.
         before = config_from_dict(state["config"]).to_dict()
         changed = changed_keys(before, self.config.to_dict())
@@ -152,6 +152,7 @@ class Trainer:
                 f"{path}: was trained with another {changed[0]}; a checkpoint tells what all its steps saw, so start "
                 "another folder with --init, or remove this one"
             )
+        load_checkpoint(path, self._modules, self.optimiser)
         self.step, self.best, self.auc = state["step"], state["best"], state["auc"]
         self.stale, self.mark = state.get("stale", 0), state.get("mark", self.best)
         self.history = list(state.get("history", []))
@@ -179,6 +180,11 @@ class Trainer:
             state = load_checkpoint(path, {"model": self.model, "prototypes": self.prototypes})
         except CheckpointError:
             state = load_checkpoint(path, {"model": self.model})
+        if decay := config_from_dict(state["config"]).train.ema:
+            # What was validated and chosen is the average.
+            average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+            load_checkpoint(path, {"average": average})
+            self.model.load_state_dict(average.module.state_dict())
         self.begin([*state.get("history", []), stage(state["step"], state["config"])])
 
     def begin(self, history: list[dict[str, Any]]) -> None:
@@ -289,6 +295,8 @@ class Trainer:
         recipe = self.config.train
         stop = recipe.total_steps if until is None else min(until, recipe.total_steps)
         log: RunLog | None = None
+        weight = sum(p.detach().double().abs().sum().item() for p in self.parameters)
+        require_equal([self.step, weight], "step or weights", self.world)
         if self.world.leads:
             log = RunLog(self.folder, self.step, recipe.tensorboard)
             (self.folder / "config.json").write_text(json.dumps(self.config.to_dict(), indent=2) + "\n")
@@ -298,7 +306,8 @@ class Trainer:
                 loss = self.train_step()
                 elapsed = time.monotonic() - started
                 row: dict[str, Any] = {"step": self.step, "loss": round(loss, 5), "seconds": round(elapsed, 1)}
-                if self.step % recipe.validate_every == 0 or self.step == stop:
+                # Not where `until` cuts a run: a validation there would count towards patience, and change the run.
+                if self.step % recipe.validate_every == 0 or self.step == recipe.total_steps:
                     row |= {f"val_{name}_auc": round(value, 4) for name, value in self.validate().items()}
                 if log is not None:
                     log.write(row)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from whodrives.errors import InputError
 from whodrives.evaluation.protocols import different_recordings, per_target_auc
 from whodrives.models import FingerprintModel
 from whodrives.training.source import LabelledClips
@@ -27,11 +30,34 @@ def embed_clips(model: FingerprintModel, frames: Tensor, batch_size: int = 8, pr
 
 
 def evaluate_clips(model: FingerprintModel, clips: LabelledClips, precision: str = "bf16") -> dict[str, float]:
-    """AUC of labelled clips: ``pair`` (different recordings AND faces) and ``target`` (per-target mean).
+    """AUC of labelled clips: ``pair`` (different recordings AND faces) and ``target`` (per-target mean, where there are
+    cross-reenactments).
 
     Each validation driver is shown on a few faces only: pairs that share a face would let appearance pass for driver.
     """
     vectors = embed_clips(model, clips.frames, precision=precision)
-    pair = different_recordings(vectors, clips.driver, clips.target, clips.recording, faces="different")
-    target = per_target_auc(vectors, clips.target, clips.is_self)
-    return {"pair": pair.auc, "target": target.auc}
+    faces = pair_faces(clips)
+    found = {"pair": different_recordings(vectors, clips.driver, clips.target, clips.recording, faces=faces).auc}
+    with contextlib.suppress(InputError):  # no target has self- and cross-reenactments
+        found["target"] = per_target_auc(vectors, clips.target, clips.is_self).auc
+    return found
+
+
+def pair_faces(clips: LabelledClips) -> str:
+    """Which pairs validate: on ``different`` faces, or ``any`` where every driver shows one face only (originals).
+
+    Raises
+    ------
+    InputError
+        No driver has two recordings, or there is one driver only.
+    """
+    one, two = np.triu_indices(len(clips.driver), 1)
+    same_driver, same_face = clips.driver[one] == clips.driver[two], clips.target[one] == clips.target[two]
+    genuine = same_driver & (clips.recording[one] != clips.recording[two])
+    if not genuine.any() or same_driver.all():
+        raise InputError(
+            f"{len(clips.driver)} validation clips of {len(np.unique(clips.driver))} drivers form no trials: give the "
+            "validation split at least two drivers, one of them with two recordings"
+        )
+    across = ~same_face
+    return "different" if (genuine & across).any() and (~same_driver & across).any() else "any"
