@@ -16,7 +16,7 @@ from whodrives.models.fcc import circulant
 from whodrives.models.graph import nearest_positions, neighbour_max
 from whodrives.models.normalise import standardise
 
-REPRESENTATIONS = ("feat_diff", "pixel_diff", "raw_feat", "static")
+REPRESENTATIONS = ("feat_diff", "pixel_diff", "raw_feat", "static", "concat")
 
 
 def clips(batch: int, steps: int, seed: int = 0) -> torch.Tensor:
@@ -34,10 +34,25 @@ def test_parameter_counts_match_the_paper() -> None:
     assert count(build_model("release")) == 510_296
     assert count(build_model("release", dead_params=True)) == 526_808
     assert count(build_model("paper", backbone="resnet18").backbone.trunk) == 11_170_240
+    released = build_model("paper", backbone="resnet18_released")
+    assert count(released.backbone.trunk) == count(released.backbone) == 11_170_240
+    assert count(released) == 11_565_248
 
 
-def test_resnet_has_torchvision_names() -> None:
-    names = set(build_model(ModelConfig(backbone="resnet18")).backbone.trunk.state_dict())
+def test_concat_changes_the_first_convolution_only() -> None:
+    for backbone, added in (("f5c", 8 * 4 * 4), ("resnet18", 64 * 7 * 7), ("resnet18_released", 64 * 7 * 7)):
+        one = build_model("paper", backbone=backbone).state_dict()
+        two = build_model("paper", backbone=backbone, representation="concat").state_dict()
+        assert one.keys() == two.keys()
+        changed = [name for name in one if one[name].shape != two[name].shape]
+        assert len(changed) == 1
+        assert two[changed[0]].numel() - one[changed[0]].numel() == added
+        assert two[changed[0]].shape[1] == 2
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet18_released"])
+def test_resnet_has_torchvision_names(backbone: str) -> None:
+    names = set(build_model(ModelConfig(backbone=backbone)).backbone.trunk.state_dict())
     assert {
         "conv1.weight",
         "bn1.running_var",
@@ -86,7 +101,13 @@ def test_masked_padding_equals_the_short_clip(representation: str, normalisation
 
 def test_every_parameter_gets_a_gradient() -> None:
     for preset in ("paper", "release"):
-        for overrides in ({}, {"aggregation": "edge_conv"}, {"backbone": "resnet18"}):
+        for overrides in (
+            {},
+            {"aggregation": "edge_conv"},
+            {"backbone": "resnet18"},
+            {"representation": "concat"},
+            {"backbone": "resnet18_released"},
+        ):
             model = build_model(preset, **overrides).train()
             (model(clips(3, 3)) * torch.randn(3, 256)).sum().backward()
             # An affine fcc commutes with differencing, so positions of the later axis cancel only in value.

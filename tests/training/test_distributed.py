@@ -16,9 +16,9 @@ import torch.multiprocessing as mp
 from flicker import FlickerSource, clips, config
 
 from whodrives.errors import InputError
-from whodrives.models.batchnorm import FrameBatchNorm
+from whodrives.models.batchnorm import ClipBatchNorm, FrameBatchNorm
 from whodrives.training.distributed import World, gather, joined
-from whodrives.training.sharednorm import SharedBatchNorm3d, SharedFrameBatchNorm, share_batchnorm
+from whodrives.training.sharednorm import SharedBatchNorm3d, SharedClipBatchNorm, SharedFrameBatchNorm, share_batchnorm
 from whodrives.training.trainer import Trainer
 
 STEPS = 3
@@ -45,12 +45,31 @@ def train(folder: Path, world: World, model: dict[str, object], **recipe: object
         torch.save({"losses": losses, "gradients": first, "statistics": moved}, folder / "out.pt")
 
 
+def over_clips(folder: Path, world: World) -> None:
+    """BatchNorm over four clips, of which the second process has a single one."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 5), ClipBatchNorm(5))
+    x, weight = torch.randn(4, 4), torch.randn(4, 5)
+    rows = [0, 1, 2, 3]
+    if world.size > 1:
+        share_batchnorm(net)
+        rows = [0, 1, 2] if world.leads else [3]
+    (net(x[rows]) * weight[rows]).sum().backward()
+    for parameter in net.parameters():
+        if world.size > 1:
+            dist.all_reduce(parameter.grad)
+    if world.leads:
+        gradients = {name: p.grad for name, p in net.named_parameters()}
+        torch.save(gradients | dict(net.named_buffers()), folder / "clips.pt")
+
+
 def member(rank: int, port: int, folder: Path, jobs: list[tuple[str, dict[str, object], dict[str, object]]]) -> None:
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     with joined("cpu") as world:
         for name, model, recipe in jobs:
             train(folder / name, world, model, **recipe)
+        over_clips(folder, world)
         dist.barrier()
 
 
@@ -71,6 +90,8 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str,
     for name, model, recipe in JOBS:
         train(folder / "one" / name, World(), model, **recipe)
         out[name] = tuple(torch.load(folder / count / name / "out.pt") for count in ("one", "two"))
+    over_clips(folder / "one", World())
+    out["over clips"] = tuple(torch.load(folder / count / "clips.pt") for count in ("one", "two"))
     return out
 
 
@@ -88,6 +109,13 @@ def test_two_processes_equal_one(pairs: dict[str, tuple], name: str) -> None:
         assert torch.allclose(two["statistics"][key], value, rtol=1e-4, atol=1e-6), key
 
 
+def test_batchnorm_over_clips_is_shared(pairs: dict[str, tuple]) -> None:
+    one, two = pairs["over clips"]
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert torch.allclose(two[name].float(), value.float(), rtol=1e-4, atol=1e-5), name
+
+
 def test_a_batch_must_be_shared_evenly() -> None:
     assert list(World(1, 2).share(6)) == [3, 4, 5]
     with pytest.raises(InputError, match="cannot be shared"):
@@ -100,11 +128,12 @@ def test_alone_nothing_is_gathered() -> None:
 
 
 def test_sharing_keeps_names_and_parameters() -> None:
-    net = torch.nn.Sequential(FrameBatchNorm(4, True), torch.nn.Sequential(torch.nn.BatchNorm3d(2)))
+    net = torch.nn.Sequential(FrameBatchNorm(4, True), torch.nn.Sequential(torch.nn.BatchNorm3d(2)), ClipBatchNorm(3))
     before, parameters = list(net.state_dict()), list(net.parameters())
     share_batchnorm(net)
     assert isinstance(net[0], SharedFrameBatchNorm)
     assert isinstance(net[1][0], SharedBatchNorm3d)
+    assert isinstance(net[2], SharedClipBatchNorm)
     assert list(net.state_dict()) == before
     assert all(a is b for a, b in zip(parameters, net.parameters(), strict=True))
 

@@ -80,3 +80,5 @@ def test_refit_replaces_the_mlp_alone_and_separates_what_it_saw() -> None:
     assert pooled_features(model, batch.frames).shape == (4, 512)
     with pytest.raises(InputError, match="needs as many"):
         refit_head(model, prototypes, source, RecipeConfig(identities=4, samples=2), steps=1)
+    with pytest.raises(InputError, match="cannot be refitted"):
+        refit_head(build_model("paper", backbone="resnet18_released"), prototypes, source, recipe, steps=1)

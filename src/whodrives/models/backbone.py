@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint
 class Backbone(nn.Module):
     """Frames (N, 1, 128, 128) -> feature maps (N, 128, 16, 16).
 
+    `concat` has two channels in; `PooledResNet18` gives vectors (N, 512).
+
     recompute : in training, keep only what enters a stage and compute the rest again in the backward pass. Less
     memory, one more forward pass; BatchNorm's running statistics then move twice unless the caller prevents it.
     """

@@ -1,10 +1,12 @@
-"""BatchNorm over frames, with the two training semantics that the paper's system can have."""
+"""BatchNorm over frames, with the two training semantics that the paper's system can have, and over clips."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from whodrives.errors import InputError
 
 
 class FrameBatchNorm(nn.BatchNorm2d):
@@ -36,9 +38,22 @@ class FrameBatchNorm(nn.BatchNorm2d):
         return out.reshape(x.shape)
 
 
+class ClipBatchNorm(nn.BatchNorm1d):
+    """BatchNorm1d on (batch, C), one row a clip."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x. Raises InputError in training on a single clip, which has no spread."""
+        if self.training and len(x) < 2:
+            raise InputError(
+                "BatchNorm over clips needs 2 clips or more in training; choose train.piece_clips so that no piece of "
+                "the batch is a single clip"
+            )
+        return super().forward(x)
+
+
 @torch.no_grad()
 def move_running_statistics(
-    norm: nn.BatchNorm2d | nn.BatchNorm3d, mean: Tensor, var: Tensor, count: Tensor, steps: int = 1
+    norm: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, mean: Tensor, var: Tensor, count: Tensor, steps: int = 1
 ) -> None:
     """Move `norm`'s running statistics by `steps` updates, one a time step, in time order.
 

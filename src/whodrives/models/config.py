@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from whodrives.errors import InputError
 
-Representation = Literal["feat_diff", "pixel_diff", "raw_feat", "static"]
+Representation = Literal["feat_diff", "pixel_diff", "raw_feat", "static", "concat"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "representation": ("feat_diff", "pixel_diff", "raw_feat", "static"),
-    "backbone": ("f5c", "resnet18"),
+    "representation": ("feat_diff", "pixel_diff", "raw_feat", "static", "concat"),
+    "backbone": ("f5c", "resnet18", "resnet18_released"),
     "fusion": ("conv1x1", "none"),
     "aggregation": ("max", "edge_conv"),
     "halved_axis": ("H", "W"),
@@ -28,8 +28,10 @@ class ModelConfig:
     Parameters
     ----------
     representation : what the temporal head sees: ``feat_diff`` (f_{t+1} - f_t), ``pixel_diff`` (the backbone
-        applied to x_{t+1} - x_t), ``raw_feat`` (f_t) or ``static`` (only frame T // 2).
-    backbone : ``f5c`` (the paper's) or ``resnet18``.
+        applied to x_{t+1} - x_t), ``raw_feat`` (f_t), ``static`` (only frame T // 2) or ``concat`` (the backbone
+        applied to both frames as two channels; ours).
+    backbone : ``f5c`` (the paper's), ``resnet18`` (in its place, under the same head) or ``resnet18_released``
+        (what Table VIII measured: pooled features averaged over time, under an MLP of its own).
     fusion : how fcc joins its two branches: ``conv1x1`` (concatenation + 1x1 convolution, as the paper says) or
         ``none`` (concatenation only, as released).
     fcc_positions, fcc_norm, fcc_bias, fcc_residual : the parts of fcc that only the released code has.
@@ -43,7 +45,8 @@ class ModelConfig:
         ((x - 0.5) / 0.25); only the last two give a frame the same features in every window.
     dead_params : keep the 128x128 linear layer that the released ccc declares and never calls.
     dropout : probability in the head's MLP.
-    embedding_dim, hidden_dim : sizes of the MLP 512 -> hidden -> embedding.
+    embedding_dim, hidden_dim : sizes of the MLP 512 -> hidden -> embedding; `resnet18_released` has 512 hidden units
+        whatever hidden_dim says.
     """
 
     representation: Representation = "feat_diff"
@@ -80,6 +83,11 @@ class ModelConfig:
             raise InputError("model config: embedding_dim and hidden_dim must be at least 1")
         if not 0.0 <= self.dropout < 1.0:
             raise InputError(f"model config: dropout = {self.dropout}, but must lie in [0, 1)")
+
+    @property
+    def input_channels(self) -> int:
+        """Grey frames that the backbone sees at once."""
+        return 2 if self.representation == "concat" else 1
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain values (for JSON)."""

@@ -11,16 +11,16 @@ from whodrives.models.config import ModelConfig
 from whodrives.models.fcc import FullyCircularConvolution
 from whodrives.models.graph import GraphAggregation
 
-# in, out, kernel, stride, padding: 128 -> 63 -> 31 -> 16 -> 16 pixels
-_LAYERS = ((1, 8, 4, 2, 0), (8, 32, 3, 2, 0), (32, 64, 2, 2, 1), (64, 128, 1, 1, 0))
+# out, kernel, stride, padding: 128 -> 63 -> 31 -> 16 -> 16 pixels
+_LAYERS = ((8, 4, 2, 0), (32, 3, 2, 0), (64, 2, 2, 1), (128, 1, 1, 0))
 
 
 class ConvBlock(nn.Module):
     """Convolution, BatchNorm, ReLU."""
 
-    def __init__(self, spec: tuple[int, int, int, int, int], per_step: bool) -> None:
+    def __init__(self, inputs: int, spec: tuple[int, int, int, int], per_step: bool) -> None:
         super().__init__()
-        inputs, outputs, kernel, stride, padding = spec
+        outputs, kernel, stride, padding = spec
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding)
         self.norm = FrameBatchNorm(outputs, per_step)
 
@@ -30,21 +30,22 @@ class ConvBlock(nn.Module):
 
 
 class F5C(Backbone):
-    """Frames (N, 1, 128, 128) -> feature maps (N, 128, 16, 16)."""
+    """Frames (N, 1, 128, 128), or pairs (N, 2, 128, 128) for `concat`, -> feature maps (N, 128, 16, 16)."""
 
     channels = 128
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         per_step = config.batchnorm == "per_frame_step"
-        self.conv_stack = nn.ModuleList(ConvBlock(spec, per_step) for spec in _LAYERS)
+        widths = (config.input_channels, *(spec[0] for spec in _LAYERS))
+        self.conv_stack = nn.ModuleList(ConvBlock(inputs, spec, per_step) for inputs, spec in zip(widths, _LAYERS))
         self.fcc = FullyCircularConvolution(self.channels, config)
         self.ccc = GraphAggregation(
             self.channels, config.neighbours, config.include_self, config.aggregation, config.dead_params
         )
 
     def forward(self, frames: Tensor, steps: int = 1) -> Tensor:
-        """frames (batch * steps, 1, 128, 128), standardised -> (batch * steps, 128, 16, 16)."""
+        """frames (batch * steps, channels, 128, 128), standardised -> (batch * steps, 128, 16, 16)."""
         x = self.stage(self._convolve, frames, steps)
         x = self.stage(self.fcc, x, steps)
         return self.stage(self.ccc, x)

@@ -11,12 +11,16 @@ from whodrives.errors import InputError
 from whodrives.models.backbone import Backbone
 from whodrives.models.config import ModelConfig
 from whodrives.models.f5c import F5C
-from whodrives.models.head import TemporalHead
+from whodrives.models.head import PooledHead, TemporalHead
 from whodrives.models.normalise import at_least_single, standardise
 from whodrives.models.representation import REPRESENTATIONS
-from whodrives.models.resnet import ResNet18
+from whodrives.models.resnet import PooledResNet18, ResNet18
 
-BACKBONES: dict[str, Callable[[ModelConfig], Backbone]] = {"f5c": F5C, "resnet18": ResNet18}
+BACKBONES: dict[str, Callable[[ModelConfig], Backbone]] = {
+    "f5c": F5C,
+    "resnet18": ResNet18,
+    "resnet18_released": PooledResNet18,
+}
 FRAME_SIZE = 128
 
 
@@ -30,16 +34,26 @@ class FingerprintModel(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = BACKBONES[config.backbone](config)
-        self.head = TemporalHead(F5C.channels, config)
+        self.head: TemporalHead | PooledHead
+        if isinstance(self.backbone, PooledResNet18):
+            self.head = PooledHead(PooledResNet18.channels, config)
+        else:
+            self.head = TemporalHead(F5C.channels, config)
 
     def encode_frames(self, clip: Tensor) -> Tensor:
-        """Standardised frames (batch, S, 1, 128, 128) -> features (batch, S, 128, 16, 16), no loop over frames."""
+        """Standardised frames (batch, S, channels, 128, 128) -> features (batch, S, 128, 16, 16), without a loop.
+
+        channels : 2 for `concat`, else 1. `resnet18_released` gives (batch, S, 512).
+        """
         batch, steps = clip.shape[:2]
         features = self.backbone(clip.reshape(batch * steps, *clip.shape[2:]), steps)
         return features.unflatten(0, (batch, steps))
 
     def represent(self, clip: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Raw frames (batch, T, 1, 128, 128) -> the volume that the head sees (batch, 128, S, 16, 16)."""
+        """Raw frames (batch, T, 1, 128, 128) -> the volume that the head sees (batch, 128, S, 16, 16).
+
+        `resnet18_released`: (batch, 512, S).
+        """
         frames = standardise(clip, self.config.normalisation, valid)
         volume = REPRESENTATIONS[self.config.representation](self.encode_frames, frames)
         return volume.transpose(1, 2)

@@ -1,4 +1,4 @@
-"""The temporal head: two 3-D convolutions over space and time, pooling, MLP (paper Sec. III-D)."""
+"""Heads: two 3-D convolutions over space and time, pooling, MLP (paper Sec. III-D); or a mean over time and an MLP."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from whodrives.models.batchnorm import ClipBatchNorm
 from whodrives.models.config import ModelConfig
+
+
+def real_steps(valid: Tensor, volume: Tensor) -> Tensor:
+    """(batch, T) in the volume's type, 1 for the first `valid` of the T = volume.shape[2] steps, 0 for padding."""
+    steps = torch.arange(volume.shape[2], device=volume.device)
+    return (steps[None, :] < valid[:, None]).to(volume.dtype)
 
 
 class VolumeBlock(nn.Module):
@@ -69,8 +76,7 @@ class TemporalHead(nn.Module):
         """
         mask = None
         if valid is not None:
-            steps = torch.arange(volume.shape[2], device=volume.device)
-            mask = (steps[None, :] < valid[:, None]).to(volume.dtype)[:, None, :, None, None]
+            mask = real_steps(valid, volume)[:, None, :, None, None]
             volume = volume * mask
         x = volume
         for block in self.blocks:
@@ -84,3 +90,26 @@ class TemporalHead(nn.Module):
         x = pool_to_grid(x, 4).flatten(1)
         hidden, final = self.mlp
         return final(self.dropout(F.relu(hidden(x))))
+
+
+class PooledHead(nn.Module):
+    """Vectors (batch, C, T) of a clip's frames -> (batch, embedding_dim), not yet normalised (released code).
+
+    Mean over time, then C -> C -> BatchNorm -> ReLU -> dropout -> embedding_dim. A mean of differences telescopes to
+    (last - first) / (T - 1), so with `feat_diff` it sees two frames.
+    """
+
+    def __init__(self, channels: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.mlp = nn.ModuleList((nn.Linear(channels, channels), nn.Linear(channels, config.embedding_dim)))
+        self.norm = ClipBatchNorm(channels)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, volume: Tensor, valid: Tensor | None = None) -> Tensor:
+        """volume (batch, C, T) float; valid (batch,) int64, leading real steps, None: all."""
+        if valid is None:
+            x = volume.mean(dim=2)
+        else:
+            x = (volume * real_steps(valid, volume)[:, None]).sum(dim=2) / valid.to(volume.dtype)[:, None]
+        hidden, final = self.mlp
+        return final(self.dropout(F.relu(self.norm(hidden(x)))))

@@ -1,13 +1,14 @@
-"""What the temporal head sees: four strategies over ONE backbone (paper Sec. III-C and Table VI)."""
+"""What the head sees: the paper's four strategies over ONE backbone (Sec. III-C and Table VI), and `concat`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 Encode = Callable[[Tensor], Tensor]
-"""Frames (batch, S, 1, 128, 128) -> features (batch, S, C, 16, 16), shared weights for every frame."""
+"""Frames (batch, S, 1, 128, 128), pairs of them for `concat`, -> features (batch, S, C, 16, 16), shared weights."""
 
 
 def feat_diff(encode: Encode, clip: Tensor) -> Tensor:
@@ -32,9 +33,18 @@ def static(encode: Encode, clip: Tensor) -> Tensor:
     return encode(clip[:, centre : centre + 1])
 
 
+def concat(encode: Encode, clip: Tensor) -> Tensor:
+    """The backbone applied to [x_t, x_{t+1}] as two channels: (batch, T - 1, C, 16, 16).
+
+    What the paper argues against: a pair still holds the whole appearance of both frames.
+    """
+    return encode(torch.cat((clip[:, :-1], clip[:, 1:]), dim=2))
+
+
 REPRESENTATIONS: dict[str, Callable[[Encode, Tensor], Tensor]] = {
     "feat_diff": feat_diff,
     "pixel_diff": pixel_diff,
     "raw_feat": raw_feat,
     "static": static,
+    "concat": concat,
 }

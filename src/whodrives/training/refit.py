@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from whodrives.errors import InputError
 from whodrives.models import FingerprintModel
+from whodrives.models.head import TemporalHead
 from whodrives.training.config import RecipeConfig
 from whodrives.training.loss import Prototypes, driver_cross_entropy, supervised_contrastive
 from whodrives.training.source import AvatarSource
@@ -111,6 +112,13 @@ def refit_head(
     recipe: RecipeConfig,
     steps: int,
 ) -> None:
-    """`collect_features` of recipe.refit_batches batches, then `fit_head`."""
+    """`collect_features` of recipe.refit_batches batches, then `fit_head`.
+
+    Raises InputError for `resnet18_released`, whose MLP has a BatchNorm.
+    """
+    if not isinstance(model.head, TemporalHead):
+        raise InputError(
+            f"the head of backbone {model.config.backbone} cannot be refitted; leave --refit-head out, or take f5c"
+        )
     features, drivers = collect_features(model, source, recipe, recipe.refit_batches)
     fit_head(model, prototypes, features, drivers, source.pools, recipe, steps)

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from whodrives.models.batchnorm import FrameBatchNorm, move_running_statistics
+from whodrives.models.batchnorm import ClipBatchNorm, FrameBatchNorm, move_running_statistics
 
 
 class _SharedNorm(torch.autograd.Function):
@@ -67,6 +67,18 @@ class SharedFrameBatchNorm(FrameBatchNorm):
         return out.reshape(x.shape)
 
 
+class SharedClipBatchNorm(ClipBatchNorm):
+    """`ClipBatchNorm` over the clips of all processes, one of which may have a single clip."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (batch, C)."""
+        if not self.training:
+            return super().forward(x)
+        out, mean, var, count = _SharedNorm.apply(x, self.weight, self.bias, self.eps)
+        move_running_statistics(self, mean, var, count)
+        return out
+
+
 class SharedBatchNorm3d(nn.BatchNorm3d):
     """BatchNorm3d over the volumes of all processes."""
 
@@ -82,9 +94,11 @@ class SharedBatchNorm3d(nn.BatchNorm3d):
 def share_batchnorm(module: nn.Module) -> None:
     """Replace every BatchNorm below `module` by one that shares its statistics; names and parameters stay the same."""
     for name, child in module.named_children():
-        new: SharedFrameBatchNorm | SharedBatchNorm3d
+        new: SharedFrameBatchNorm | SharedClipBatchNorm | SharedBatchNorm3d
         if isinstance(child, FrameBatchNorm):
             new = SharedFrameBatchNorm(child.num_features, child.per_step)
+        elif isinstance(child, ClipBatchNorm):
+            new = SharedClipBatchNorm(child.num_features)
         elif isinstance(child, nn.BatchNorm3d):
             new = SharedBatchNorm3d(child.num_features)
         else:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whodrives.models.batchnorm import FrameBatchNorm
+from whodrives.models.batchnorm import ClipBatchNorm, FrameBatchNorm
 
-Norm = FrameBatchNorm | nn.BatchNorm3d
+Norm = FrameBatchNorm | ClipBatchNorm | nn.BatchNorm3d
 
 
 def step_seed(seed: int, step: int, rank: int = 0, piece: int = 0) -> int:
@@ -28,7 +28,7 @@ class OneUpdate:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        norms = [m for m in module.modules() if isinstance(m, FrameBatchNorm | nn.BatchNorm3d)]
+        norms = [m for m in module.modules() if isinstance(m, Norm)]
         self.buffers = [buffer for norm in norms for buffer in norm.buffers()]
         self.before = [buffer.clone() for buffer in self.buffers]
         self.sums: list[Tensor] | None = None
