@@ -48,8 +48,8 @@ def test_any_number_of_workers_gives_the_same_store(source: list[Record], tmp_pa
 def test_a_second_run_decodes_what_is_missing(source: list[Record], tmp_path: Path) -> None:
     pack(source[:3], tmp_path, contract=CONTRACT)
     first = shards(tmp_path)
-    result = pack(source[2:5], tmp_path, contract=CONTRACT)
-    assert (result.packed, result.kept, result.videos) == (2, 1, 5)
+    result = pack(source[2:5], tmp_path, contract=CONTRACT, keep_others=True)
+    assert (result.packed, result.kept, result.videos, result.others) == (2, 1, 5, 2)
     assert first.items() <= shards(tmp_path).items()
     relabelled = [replace(one, split="val") for one in source[:5]]
     result = pack(relabelled, tmp_path, contract=CONTRACT)
@@ -278,3 +278,37 @@ def test_wrong_arguments(source: list[Record], tmp_path: Path) -> None:
         pack(source, tmp_path / "file", contract=CONTRACT)
     with pytest.raises(StoreError, match="codec 'gif'"):
         pack(source, tmp_path / "store", contract=CONTRACT, codec="gif")
+
+
+def test_only_an_empty_folder_becomes_a_store(source: list[Record], tmp_path: Path) -> None:
+    precious = tmp_path / "videos" / "work" / "1.mp4"
+    precious.parent.mkdir(parents=True)
+    precious.write_bytes(b"mine")
+    for folder in (tmp_path, tmp_path / "videos", tmp_path / "videos" / "work"):
+        with pytest.raises(StoreError, match="not empty"):
+            pack(source[:1], folder, contract=CONTRACT)
+    assert precious.read_bytes() == b"mine"
+
+
+def test_corrected_labels_last(source: list[Record], tmp_path: Path) -> None:
+    pack(source[:2], tmp_path, contract=CONTRACT)
+    corrected = [replace(record, driver="bob", split="test") for record in source[:2]]
+    pack(corrected, tmp_path, contract=CONTRACT)
+    pack(source[2:3], tmp_path, contract=CONTRACT, keep_others=True)
+    store = FrameStore.open(tmp_path)
+    found = {record.path.name: (record.driver, record.split) for record in store.records}
+    assert found[corrected[0].path.name] == found[corrected[1].path.name] == ("bob", "test")
+    assert len(found) == 3
+
+
+def test_what_is_no_longer_listed_is_no_longer_there(source: list[Record], tmp_path: Path) -> None:
+    pack(source[:3], tmp_path, contract=CONTRACT)
+    result = pack(source[1:3], tmp_path, contract=CONTRACT)
+    assert (result.packed, result.kept, result.videos, result.others) == (0, 2, 2, 1)
+    # It comes back without decoding.
+    assert pack(source[:3], tmp_path, contract=CONTRACT).kept == 3
+
+
+def test_labels_that_are_no_text(source: list[Record], tmp_path: Path) -> None:
+    pack([replace(source[0], driver="caf\udce9")], tmp_path, contract=CONTRACT)
+    assert FrameStore.open(tmp_path).records[0].driver == "caf\\xe9"

@@ -48,6 +48,7 @@ _file = click.Path(path_type=Path)
 @click.option("--native", is_flag=True, help="Keep every source frame in STORE instead of resampling.")
 @click.option("--folder-fps", type=float, help="Frames/s of folders of PNG frames, which state none.")
 @click.option("--retry-failed", is_flag=True, help="Try files again that could not be decoded before.")
+@click.option("--add", "keep_others", is_flag=True, help="Keep videos in STORE that ROOT does not list.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @json_option
 def prepare(
@@ -62,6 +63,7 @@ def prepare(
     native: bool,
     folder_fps: float | None,
     retry_failed: bool,
+    keep_others: bool,
     workers: int,
     as_json: bool,
     **where: Any,
@@ -78,7 +80,13 @@ def prepare(
     listing = _list(root, cleared, strict=store is not None, **where)
     if store is None:
         return _check(listing, "sizes" if quick else "decode" if decode else "headers", workers, as_json)
-    options = {"codec": codec, "folder_fps": folder_fps, "retry_failed": retry_failed, "workers": workers}
+    options = {
+        "codec": codec,
+        "folder_fps": folder_fps,
+        "retry_failed": retry_failed,
+        "keep_others": keep_others,
+        "workers": workers,
+    }
     return _pack(listing, root, store, None if native else fps, options, as_json)
 
 
@@ -132,6 +140,9 @@ def _pack(listing: Listing, root: Path, store: Path, fps: float | None, options:
             f"{store}: {result.videos} videos, {result.frames} frames, {result.bytes / 1e6:.1f} MB; "
             f"{result.packed} packed now, {result.kept} kept"
         )
+        if result.others:
+            what = "kept" if options["keep_others"] else "no longer listed; --add keeps such ones"
+            print_lines(f"{result.others} videos that ROOT does not list: {what}")
         for note in listing.notes:
             print_lines(f"note: {note}")
         for path, reason in result.failed[:SHOWN]:

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ def _write(
     lengths: list[int] = []
     sums: list[int] = []
     count = 0
-    with file.open("wb") as out:
+    with _created(file) as out:
 
         def flush(held: int) -> None:
             data = codec.encode(chunk[:held])
@@ -99,7 +100,7 @@ def _write(
                 out.write(data)
                 out.flush()
             except OSError as error:
-                raise StoreError(f"{file}: cannot be written ({error.strerror}); free space and pack again") from None
+                raise _no_room(file, error) from None
             lengths.append(len(data))
             sums.append(zlib.crc32(data))
 
@@ -111,3 +112,14 @@ def _write(
         if count % len(chunk):
             flush(count % len(chunk))
     return count, tuple(lengths), tuple(sums)
+
+
+def _created(file: Path) -> BinaryIO:
+    try:
+        return file.open("wb")
+    except OSError as error:
+        raise _no_room(file, error) from None
+
+
+def _no_room(file: Path, error: OSError) -> StoreError:
+    return StoreError(f"{file}: cannot be written ({error.strerror}); free space and pack again")

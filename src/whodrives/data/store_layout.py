@@ -25,7 +25,7 @@ from whodrives.data.store_errors import StoreError
 from whodrives.errors import WhodrivesError
 from whodrives.video.contract import PreprocessingContract
 
-HEADER, INDEX, FAILED, SHARDS, WORK = "store.json", "index.parquet", "failed.parquet", "shards", "work"
+HEADER, INDEX, FAILED, SHARDS, WORK = "store.json", "index.parquet", "failed.parquet", "shards", ".whodrives-work"
 FORMAT, VERSION = "whodrives-frame-store", 1
 # Every field of a record but its path; those that are no text are yes, no or (null) not stated.
 TEXT = {item.name: item.type == "str" for item in fields(Record) if item.name != "path"}
@@ -114,13 +114,17 @@ def stored_path(path: Path, root: Path | None) -> str:
     """The name of a video in the store: relative to `root` if it lies there, with /, as text that Parquet can hold."""
     if root is not None and path.is_relative_to(root):
         path = path.relative_to(root)
-    # Names that are no valid UTF-8 are legal on Linux.
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+    return _plain(path.as_posix())
+
+
+def _plain(text: str) -> str:
+    # Names that are no valid UTF-8 are legal on Linux, and labels come from names.
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def labels_of(record: Record) -> dict[str, Any]:
-    """The label columns of a record."""
-    return {name: getattr(record, name) for name in LABELS}
+    """The label columns of a record, text that Parquet can hold."""
+    return {name: _plain(getattr(record, name)) if text else getattr(record, name) for name, text in TEXT.items()}
 
 
 def write_file(path: Path, data: bytes) -> None:

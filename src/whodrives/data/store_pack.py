@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from whodrives.data.errors import LayoutError
 from whodrives.data.frame_folder import frame_files
-from whodrives.data.lock import locked
+from whodrives.data.lock import NAME, locked
 from whodrives.data.record import Record
 from whodrives.data.store_codec import load_codec
 from whodrives.data.store_decode import Decoded, DecodeSettings, Job
@@ -60,6 +60,7 @@ class PackProgress:
 class PackResult:
     """What a run did. packed, kept : videos decoded now, and stored before. failed : (path, reason) of every video
     that is not in the store now. videos, frames, bytes : all that the store holds, bytes with what nothing refers to.
+    others : videos of earlier runs that were not among the records: kept with `keep_others`, else no longer listed.
     """
 
     packed: int
@@ -68,6 +69,7 @@ class PackResult:
     videos: int
     frames: int
     bytes: int
+    others: int = 0
 
 
 def pack(
@@ -80,6 +82,7 @@ def pack(
     root: str | Path | None = None,
     folder_fps: float | None = None,
     retry_failed: bool = False,
+    keep_others: bool = False,
     shard_bytes: int = SHARD_BYTES,
     chunk_frames: int = CHUNK_FRAMES,
     progress: Callable[[PackProgress], None] | None = None,
@@ -88,12 +91,15 @@ def pack(
 
     Parameters
     ----------
-    records : labelled videos, files or folders of PNG frames, each path once. Videos of earlier runs stay in the store.
-    out : a local folder. contract : how frames are made; its fps is a choice (None: every source frame).
+    records : labelled videos, files or folders of PNG frames, each path once. Afterwards the store lists these and no
+        others, so that a video that was moved to another split, renamed or withdrawn does not stay beside itself.
+    out : a local folder: new, empty, or a store.
+    contract : how frames are made; its fps is a choice (None: every source frame).
     codec : ``delta`` (about a quarter of the bytes) or ``raw`` (some ten times faster to read); both lossless.
     workers : processes. The store is the same for any number of them.
     root : paths are stored relative to it. folder_fps : frames per second of folders of frames, None: not known.
     retry_failed : try files again that could not be decoded and have not changed since.
+    keep_others : also keep what earlier runs listed, with the labels it had last.
     shard_bytes : size of a shard at most. chunk_frames : frames that are compressed together.
 
     A video is known by its path, size and modification time (a folder: path, number of PNG files and modification
@@ -104,7 +110,7 @@ def pack(
     InputError
         A path twice, or a number out of range.
     StoreError
-        `out` cannot be written or was made under other settings.
+        `out` cannot be written, was made under other settings, or holds other things than a store.
     BusyError
         Another process is packing into it.
     """
@@ -113,12 +119,13 @@ def pack(
     load_codec(codec)
     wanted = _by_name(records, root)
     header = Header(contract, codec, chunk_frames, folder_fps)
+    _require_room(out)
     try:
         for folder in (out, out / SHARDS):
             folder.mkdir(parents=True, exist_ok=True)
         with locked(out):
             _agree(out, header)
-            return _Run(out, header, wanted, retry_failed).pack(workers, shard_bytes, progress)
+            return _Run(out, header, wanted, retry_failed, keep_others).pack(workers, shard_bytes, progress)
     except OSError as error:
         raise StoreError(
             f"{error.filename or out}: cannot be written ({error.strerror}); free space or choose another folder, and "
@@ -146,6 +153,16 @@ def _by_name(records: Sequence[Record], root: Path | None) -> dict[str, Record]:
             raise InputError(f"{record.path}: is named by two records; a video has one driver, so keep one of them")
         wanted[name] = record
     return wanted
+
+
+def _require_room(out: Path) -> None:
+    """Only a new or an empty folder becomes a store: packing removes left-overs, and never what somebody put there."""
+    if not out.is_dir() or (out / HEADER).exists():
+        return
+    own = {NAME, SHARDS}
+    strange = [path.name for path in out.iterdir() if path.name not in own and not path.name.startswith(WORK)]
+    if strange:
+        raise StoreError(f"{out}: is no frame store and not empty (it holds {strange[0]!r}); choose another folder")
 
 
 def _agree(out: Path, header: Header) -> None:
@@ -179,8 +196,14 @@ def _stamp(path: Path) -> str:
 class _Run:
     """One run over the videos `wanted` (stored name -> record)."""
 
-    def __init__(self, out: Path, header: Header, wanted: dict[str, Record], retry_failed: bool) -> None:
-        self.out, self.header, self.wanted = out, header, wanted
+    def __init__(
+        self, out: Path, header: Header, wanted: dict[str, Record], retry_failed: bool, keep_others: bool
+    ) -> None:
+        self.out, self.header, self.wanted, self.keep_others = out, header, wanted, keep_others
+        self.before: dict[str, dict[str, Any]] = {}
+        if (out / INDEX).exists():
+            table = read_table((out / INDEX).read_bytes(), SCHEMA, str(out / INDEX))
+            self.before = {row["path"]: row for row in table.select(["path", *LABELS]).to_pylist()}
         self.stamps = {name: _stamp(record.path) for name, record in wanted.items()}
         self.tables: list[pa.Table] = []
         self.first = 0
@@ -189,10 +212,16 @@ class _Run:
             self.tables.append(rows)
             self.first = number + 1
             held.update(zip(rows["path"].to_pylist(), rows["stamp"].to_pylist()))
+        if not (out / INDEX).exists():
+            # The first run was killed: its labels stand beside the frames only.
+            self.before = {
+                row["path"]: row for rows in self.tables for row in rows.select(["path", *LABELS]).to_pylist()
+            }
         self.failed: dict[str, dict[str, Any]] = {}
         if (out / FAILED).exists():
             table = read_table((out / FAILED).read_bytes(), FAILED_SCHEMA, str(out / FAILED))
-            self.failed = {row["path"]: row for row in table.to_pylist()}
+            rows = table.to_pylist()
+            self.failed = {row["path"]: row for row in rows if keep_others or row["path"] in wanted}
         kept = {name for name, stamp in self.stamps.items() if stamp and stamp == held.get(name)}
         # That a file is gone is no reason to throw away what was decoded from it.
         kept |= {name for name, stamp in self.stamps.items() if not stamp and name in held and name not in self.failed}
@@ -208,8 +237,10 @@ class _Run:
         self.missing = [name for name in wanted if name not in kept and name not in hopeless]
 
     def pack(self, workers: int, shard_bytes: int, progress: Callable[[PackProgress], None] | None) -> PackResult:
-        work = self.out / WORK
-        shutil.rmtree(work, ignore_errors=True)
+        # Its own for every process: workers of a killed run may still be writing into theirs.
+        for left in self.out.glob(f"{WORK}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        work = self.out / f"{WORK}-{os.getpid()}"
         work.mkdir()
         head = self.header
         settings = DecodeSettings(head.contract, head.codec, head.chunk_frames, head.folder_fps, work)
@@ -241,7 +272,8 @@ class _Run:
             self._list_failed()
             index = self._write_index()
         reasons = tuple((row["path"], row["reason"]) for _, row in sorted(self.failed.items()))
-        return PackResult(packed, self.kept, reasons, index.videos or 0, index.frames or 0, index.stored_bytes or 0)
+        counts = (index.videos or 0, index.frames or 0, index.stored_bytes or 0)
+        return PackResult(packed, self.kept, reasons, *counts, len(self.before.keys() - self.wanted.keys()))
 
     def _row(self, name: str, record: Record, result: Decoded) -> dict[str, Any]:
         columns = ("n_frames", "fps", "source_fps", "scene_cuts", "warnings", "chunk_bytes", "chunk_crc")
@@ -257,17 +289,16 @@ class _Run:
         write_table(self.out / FAILED, (row for _, row in sorted(self.failed.items())), FAILED_SCHEMA)
 
     def _write_index(self) -> Header:
-        """The rows of all shards in path order, each video's latest, with the labels of this run."""
+        """The rows of all shards in path order, each video's latest, with the labels of this run, or the last known."""
         tables = [rows for _, rows in finished_shards(self.out)]
         rows = pa.concat_tables([SCHEMA.empty_table(), *tables]).combine_chunks()
         latest = {name: number for number, name in enumerate(rows["path"].to_pylist())}
-        names = sorted(name for name in latest if name not in self.failed)
+        listed = {**self.before, **self.wanted} if self.keep_others else self.wanted
+        names = sorted(name for name in latest if name not in self.failed and name in listed)
         rows = rows.take(pa.array([latest[name] for name in names], pa.int64()))
+        labels = {name: labels_of(self.wanted[name]) if name in self.wanted else self.before[name] for name in names}
         for label in LABELS:
-            column = [
-                getattr(self.wanted[name], label) if name in self.wanted else before
-                for name, before in zip(names, rows[label].to_pylist(), strict=True)
-            ]
+            column = [labels[name][label] for name in names]
             place = SCHEMA.get_field_index(label)
             rows = rows.set_column(place, SCHEMA.field(label), pa.array(column, SCHEMA.field(label).type))
         write_table(self.out / INDEX, rows, SCHEMA)

@@ -76,8 +76,14 @@ class ShardWriter:
             self.finish()
         if self._stream is None:
             self._stream = self._partial().open("wb")
-        with file.open("rb") as source:
-            shutil.copyfileobj(source, self._stream, 2**20)
+        try:
+            with file.open("rb") as source:
+                shutil.copyfileobj(source, self._stream, 2**20)
+        except BaseException:
+            # Half a video would make the shard longer than its rows say, and with that useless.
+            self._stream.seek(self.size)
+            self._stream.truncate()
+            raise
         file.unlink()
         self.rows.append({**row, "shard": self.number, "offset": self.size})
         self.size += size
