@@ -168,7 +168,7 @@ def test_evaluate_restricts_its_trials(study: Study, tmp_path: Path) -> None:
     pairs = study.call(*words, "--protocol", "recordings", "--faces", "different", "--negatives", "same_source").json
     assert pairs["protocol"] == "recordings"
     assert set(pairs["protocols"]) == {"recordings", "per_target_mean", "cross_target"}
-    assert one["controls"] == {}
+    assert set(one["controls"]) == {"duration only"}
 
 
 def test_evaluate_lists_files_that_cannot_be_read(study: Study, tmp_path: Path) -> None:
@@ -196,3 +196,29 @@ def test_wrong_calls_are_told(study: Study, tmp_path: Path) -> None:
         answer = study.call(*words)
         assert answer.status == 2
         assert part in answer.err
+
+
+def test_analyses_of_trained_and_untrained_networks(study: Study) -> None:
+    words = ["reproduce", "motion", "disentanglement", "--recipe", study.root / "recipe.toml", "-o", study.out]
+    words += ["--test-drivers", 3, "--test-targets", 3, "--test-clips", 2, "--test-seconds", 0.6, "--rounds", 50]
+    answer = study.call(*words, "--people", 4, "--faces", 2, "--json")
+    assert answer.status == 0, answer.err
+    motion, probes = answer.json["tables"]
+    labels = [row["label"] for row in motion["rows"]]
+    for stage in ("frames", "conv1", "fcc", "ccc"):
+        assert f"F5C, trained: {stage}" in labels
+        assert f"F5C, untrained: {stage}" in labels
+    assert "ResNet-18, untrained: layer4" in labels
+    assert any("Not trained yet" in note and "ResNet-18" in note for note in motion["notes"])
+    first = motion["rows"][0]["cells"]["motion ratio"]
+    assert first["ci95"][0] <= first["value"] <= first["ci95"][1]
+    rows = {row["label"]: row["cells"] for row in probes["rows"]}
+    assert set(rows) == {
+        f"F5C, {kind}: {what}" for kind in ("untrained", "trained") for what in ("f_t", "d_t", "embedding")
+    }
+    # A frame shows whose face it is; the change between two frames hardly does.
+    assert rows["F5C, untrained: f_t"]["target"]["value"] > 0.9
+    face, motion_share = (rows["F5C, untrained: f_t"][f"share of {what}"]["value"] for what in ("face", "motion"))
+    assert face > motion_share
+    assert rows["F5C, untrained: d_t"]["share of face"]["value"] < face
+    assert 0 <= rows["F5C, trained: embedding"]["swap AUC"]["value"] <= 1

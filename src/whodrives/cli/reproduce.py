@@ -34,6 +34,8 @@ SIMULATED = "simulated"
 @click.option("--test-clips", type=click.IntRange(2), default=4, show_default=True, help="Simulated: of each driver.")
 @click.option("--test-seconds", type=click.FloatRange(0.5), default=5.2, show_default=True, help="Simulated.")
 @click.option("--frozen/--no-frozen", default=True, help="Simulated: the control on videos without motion.")
+@click.option("--people", type=click.IntRange(4), default=12, show_default=True, help="Of motion, disentanglement.")
+@click.option("--faces", type=click.IntRange(2), default=4, show_default=True, help="Of motion, disentanglement.")
 @click.option("--layout", default="auto", help="Of --data, as for prepare.")
 @click.option("--splits", type=_FILE, help="As for prepare.")
 @click.option("--metadata", type=_FILE, help="As for prepare.")
@@ -50,13 +52,15 @@ def reproduce(
     seeds: int,
     budget: float | None,
     out: Path,
+    people: int,
+    faces: int,
     rounds: int,
     workers: int,
     device: str | None,
     as_json: bool,
     **where: Any,
 ) -> int:
-    """Train, evaluate and print tables: table2 .. table8, figure2, our ablations, disentanglement, or all.
+    """Train, evaluate and print tables: table2 .. table8, figure2, our ablations, motion, disentanglement, all.
 
     Everything lies in OUT and is made once: call again to go on where the budget ended. Published figures stand in
     columns of their own. Exit status: 0 complete, 1 some rows were not reached, 2 wrong call.
@@ -68,20 +72,23 @@ def reproduce(
     from whodrives.evaluation.report import write_report
     from whodrives.evaluation.report.comparison import table_document
     from whodrives.evaluation.report.result import to_dict
+    from whodrives.reproduction.analyses import ANALYSES, run_analyses
     from whodrives.reproduction.reproduce import plan
     from whodrives.reproduction.reproduce import reproduce as run_tables
     from whodrives.reproduction.tables import load_table, table_names
 
-    names = list(dict.fromkeys(name for asked in tables for name in (table_names() if asked == "all" else (asked,))))
-    chosen = [load_table(name) for name in names]
+    everything = (*table_names(), *ANALYSES)
+    names = list(dict.fromkeys(name for asked in tables for name in (everything if asked == "all" else (asked,))))
+    chosen = [load_table(name) for name in names if name not in ANALYSES]
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     material = _material(data, out, workers, as_json, where)
     planned = plan(chosen, material, recipe, range(1, seeds + 1), out / "runs")
+    command = "whodrives " + " ".join(sys.argv[1:])
     with _Bar(as_json) as bar:
         results = run_tables(
             planned,
             material,
-            "whodrives " + " ".join(sys.argv[1:]),
+            command,
             budget=None if budget is None else budget * 60,
             rounds=rounds,
             workers=workers,
@@ -89,6 +96,8 @@ def reproduce(
             on_step=bar.step,
             on_evaluation=bar.evaluation,
         )
+    wanted = [name for name in names if name in ANALYSES]
+    results += run_analyses(wanted, material, recipe, out / "runs", command, rounds, people, faces)
     waiting = 0
     reports = {}
     for result in results:

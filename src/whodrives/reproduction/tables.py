@@ -79,7 +79,7 @@ def load_table(name: str) -> Table:
     """
     path = TABLES / f"{name}.toml"
     if name not in table_names():
-        raise InputError(f"table {name!r}: there are {', '.join(table_names())}")
+        raise InputError(f"table {name!r}: there are {', '.join(table_names())}, and motion, disentanglement, all")
     return read_table(path)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from whodrives.avatars.drivers.builtin import BuiltinDriver
-from whodrives.avatars.faces import load_portraits
+from whodrives.avatars.faces import Face, load_portraits
 from whodrives.avatars.generator import load_generator
 from whodrives.avatars.motion.tables import load_table
 from whodrives.avatars.nuisance import sample_nuisance
@@ -131,6 +131,26 @@ def _builtin_driver(seed: int, config: SourceConfig) -> list[MotionTrack]:
     ]
 
 
+def cast_people(config: SourceConfig, split: str, most: int | None = None) -> list[list[MotionTrack]]:
+    """The drivers of a split, a list of recordings each: real ones where there is motion, else built-in ones.
+
+    split : ``val`` or ``test``; ``train`` gives the training drivers. most : the first so many only; None: all.
+    """
+    if config.motion:
+        return (_training_people(config) if split == "train" else _real_drivers(config, split))[:most]
+    count = most or config.validation_drivers
+    if split == "train":
+        count = min(config.builtin_drivers, most or config.builtin_drivers)
+    return [_builtin_driver(_first_seed(split) + number, config) for number in range(count)]
+
+
+def cast_faces(config: SourceConfig, split: str, count: int) -> list[Face]:
+    """The faces of a split: all its portraits, or `count` drawn ones where there are none."""
+    if config.portraits:
+        return load_portraits(config.portraits, split=split)
+    return [procedural_face(_first_seed(split) + number) for number in range(count)]
+
+
 def evaluation_clips(
     config: SourceConfig,
     split: str,
@@ -158,17 +178,8 @@ def evaluation_clips(
     """
     rng = np.random.default_rng([seed, sum(split.encode())])
     others = config.validation_others if others is None else others
-    if config.motion:
-        shown_people = _training_people(config) if split == "train" else _real_drivers(config, split)
-    else:
-        base = _first_seed(split)
-        count = config.builtin_drivers if split == "train" else config.validation_drivers
-        shown_people = [_builtin_driver(base + number, config) for number in range(min(count, people or count))]
-    drivers = [DriverClips(tracks, config.fps, config.clip_length) for tracks in shown_people[:people]]
-    if config.portraits:
-        faces = load_portraits(config.portraits, split=split)
-    else:
-        faces = [procedural_face(_first_seed(split) + n) for n in range(len(drivers))]
+    drivers = [DriverClips(tracks, config.fps, config.clip_length) for tracks in cast_people(config, split, people)]
+    faces = cast_faces(config, split, len(drivers))
     if len(faces) < len(drivers):
         raise InputError(f"{split}: {len(drivers)} drivers need as many faces, found {len(faces)}")
     own = rng.permutation(len(faces))[: len(drivers)]
