@@ -37,7 +37,7 @@ def provenance(kind: str = "simulated") -> parts.Provenance:
         seed=0,
         weights_sha256="ab" * 32,
         software={"whodrives": "0.1.0", "torch": "2.13"},
-        bootstrap=parts.Bootstrap(1000, "people, drivers and targets together"),
+        intervals="every person left out in turn",
     )
 
 

@@ -62,7 +62,7 @@ class Study:
     def reproduce(self, *more: object) -> Answer:
         words = ["reproduce", "little", "--recipe", self.root / "recipe.toml", "-o", self.out]
         words += ["--test-drivers", 3, "--test-targets", 3, "--test-clips", 2, "--test-seconds", 0.6]
-        return self.call(*words, "--rounds", 50, "--json", *more)
+        return self.call(*words, "--json", *more)
 
     @property
     def checkpoint(self) -> Path:
@@ -133,9 +133,7 @@ def test_each_run_is_evaluated_once_with_controls_for_the_first_seed(study: Stud
 
 
 def test_evaluate_measures_a_checkpoint_as_reproduce_does(study: Study, tmp_path: Path) -> None:
-    answer = study.call(
-        "evaluate", study.checkpoint, study.out / "data" / "test", "--rounds", 50, "--json", "-o", tmp_path
-    )
+    answer = study.call("evaluate", study.checkpoint, study.out / "data" / "test", "--json", "-o", tmp_path)
     assert answer.status == 0, answer.err
     (path,) = study.out.glob("runs/feat_diff-*/seed-1/evaluation-*.json")
     known = json.loads(path.read_text())
@@ -145,9 +143,7 @@ def test_evaluate_measures_a_checkpoint_as_reproduce_does(study: Study, tmp_path
     assert set(answer.json["protocols"]) == {"per_target_mean", "cross_target"}
     assert (tmp_path / "report.html").is_file()
     assert read_result(tmp_path / "result.json").auc.overall == answer.json["auc"]["overall"]
-    people = study.call(
-        "evaluate", study.checkpoint, study.out / "data" / "test", "--rounds", 50, "--no-controls", "--no-training-auc"
-    )
+    people = study.call("evaluate", study.checkpoint, study.out / "data" / "test", "--no-controls", "--no-training-auc")
     assert "Both protocols" in people.out
     assert "No control" not in people.err
 
@@ -160,7 +156,7 @@ def test_evaluate_restricts_its_trials(study: Study, tmp_path: Path) -> None:
     content.write_text("recording,content\n" + "".join(f"{row['recording']},a\n" for row in rows))
     drivers = sorted({row["driving_identity"] for row in rows})
     people.write_text("driver,sex\n" + "".join(f"{name},{'fm'[n % 2]}\n" for n, name in enumerate(drivers)))
-    words = ["evaluate", study.checkpoint, data, "--rounds", 50, "--no-controls", "--no-training-auc", "--json"]
+    words = ["evaluate", study.checkpoint, data, "--no-controls", "--no-training-auc", "--json"]
     plain = study.call(*words).json
     one = study.call(*words, "--generators", "warp", "--content", content, "--attributes", people).json
     assert one["n_videos"] * 3 == plain["n_videos"]
@@ -176,7 +172,7 @@ def test_evaluate_lists_files_that_cannot_be_read(study: Study, tmp_path: Path) 
     shutil.copytree(study.out / "data" / "test", data)
     victim = sorted(data.rglob("*.mp4"))[0]
     victim.write_bytes(b"no video")
-    words = ["--rounds", 50, "--no-controls", "--no-training-auc", "--json"]
+    words = ["--no-controls", "--no-training-auc", "--json"]
     answer = study.call("evaluate", study.checkpoint, data, *words)
     assert answer.status == 1
     assert [Path(entry["path"]).name for entry in answer.json["failed"]] == [victim.name]
@@ -200,7 +196,7 @@ def test_wrong_calls_are_told(study: Study, tmp_path: Path) -> None:
 
 def test_analyses_of_trained_and_untrained_networks(study: Study) -> None:
     words = ["reproduce", "motion", "disentanglement", "--recipe", study.root / "recipe.toml", "-o", study.out]
-    words += ["--test-drivers", 3, "--test-targets", 3, "--test-clips", 2, "--test-seconds", 0.6, "--rounds", 50]
+    words += ["--test-drivers", 3, "--test-targets", 3, "--test-clips", 2, "--test-seconds", 0.6]
     answer = study.call(*words, "--people", 4, "--faces", 2, "--json")
     assert answer.status == 0, answer.err
     motion, probes = answer.json["tables"]

@@ -92,7 +92,7 @@ def test_swaps_tell_motion_from_face() -> None:
     assert of_motion.auc.value == 1
     assert of_motion.appearance > 0.8 > of_motion.motion
     assert of_face.auc.value == 0
-    assert of_face.auc.low == of_face.auc.high == 0
+    assert of_face.auc.low <= of_face.auc.high <= 1e-3
     for wrong in (driver[:5], np.zeros(6)):
         with pytest.raises(InputError, match="two drivers or more"):
             swap_pairs(face + motion, wrong)

@@ -43,8 +43,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--frames", type=click.Path(exists=True, file_okay=False, path_type=Path), help="As for prepare.")
 @click.option("--folder-fps", type=float, default=None, help="Frames/s of folders of PNG frames.")
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the report.")
-@click.option("--rounds", type=click.IntRange(20), default=1000, show_default=True, help="Resamples of intervals.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of intervals and shuffling.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of shuffling.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that decode.")
 @click.option("--device", default=None, help="cpu, cuda ... (default: a GPU when there is one).")
 @json_option
@@ -67,7 +66,6 @@ def evaluate(
     training_auc: bool,
     folder_fps: float | None,
     out: Path | None,
-    rounds: int,
     seed: int,
     workers: int,
     device: str | None,
@@ -111,7 +109,6 @@ def evaluate(
     settings = EvaluationSettings(
         protocol,
         ProtocolOptions(negatives, "matched" if content else "any", exclude_same_recording, faces),
-        rounds,
         seed,
         known,
         read_attributes(attributes) if attributes else {},

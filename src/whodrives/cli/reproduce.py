@@ -41,7 +41,6 @@ SIMULATED = "simulated"
 @click.option("--metadata", type=_FILE, help="As for prepare.")
 @click.option("--frames", type=click.Path(exists=True, file_okay=False, path_type=Path), help="As for prepare.")
 @click.option("--fps", type=float, default=None, help="Frames/s of --data [every source frame].")
-@click.option("--rounds", type=click.IntRange(20), default=1000, show_default=True, help="Resamples of intervals.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="For rendering and decoding.")
 @click.option("--device", default=None, help="cpu, cuda ... (default: a GPU when there is one).")
 @json_option
@@ -54,7 +53,6 @@ def reproduce(
     out: Path,
     people: int,
     faces: int,
-    rounds: int,
     workers: int,
     device: str | None,
     as_json: bool,
@@ -90,14 +88,13 @@ def reproduce(
             material,
             command,
             budget=None if budget is None else budget * 60,
-            rounds=rounds,
             workers=workers,
             device=device,
             on_step=bar.step,
             on_evaluation=bar.evaluation,
         )
     wanted = [name for name in names if name in ANALYSES]
-    results += run_analyses(wanted, material, recipe, out / "runs", command, rounds, people, faces)
+    results += run_analyses(wanted, material, recipe, out / "runs", command, people, faces)
     waiting = 0
     reports = {}
     for result in results:

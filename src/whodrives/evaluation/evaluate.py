@@ -27,7 +27,6 @@ from whodrives.evaluation.report.measure import (
 )
 from whodrives.evaluation.report.parts import (
     Auc,
-    Bootstrap,
     Control,
     Estimate,
     Histograms,
@@ -52,14 +51,13 @@ Vectors = NDArray[np.float32]
 class EvaluationSettings:
     """What is measured.
 
-    protocol : the main one. options : restrict its trials. rounds, seed : of intervals. training_auc : of the network
+    protocol : the main one. options : restrict its trials. seed : of random alterations. training_auc : of the network
     on its training drivers, None: not known. attributes : attribute -> driver -> subgroup. decided : share of videos
     on which the verifier would decide, None: all that could be read.
     """
 
     protocol: str = "per_target_mean"
     options: ProtocolOptions = field(default_factory=ProtocolOptions)
-    rounds: int = 1000
     seed: int = 0
     training_auc: float | None = None
     attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -89,7 +87,7 @@ def evaluate(
     """
     vectors = videos.vectors[AS_IT_IS]
     main = collect(vectors, labels, find_protocol(settings.protocol), settings.options)
-    interval = trials_interval(main, settings.rounds, settings.seed)
+    interval = trials_interval(main)
     genuine, impostor = main.score[main.genuine].astype(np.float64), main.score[~main.genuine].astype(np.float64)
     names = dict.fromkeys((settings.protocol, *BOTH_PROTOCOLS))
     decided = (videos.energy >= motion_gate) & (videos.padded < 0.5)
@@ -116,7 +114,7 @@ def evaluate(
         subgroups=_subgroups(videos, labels, main, settings.attributes),
         curves=measured_curves(genuine, impostor),
         histograms=_histograms(genuine, impostor),
-        provenance=replace(provenance, bootstrap=Bootstrap(settings.rounds, METHOD), seed=settings.seed),
+        provenance=replace(provenance, intervals=METHOD, seed=settings.seed),
     )
 
 
@@ -151,7 +149,7 @@ def protocol_entry(
             scores = known
         else:
             scores = collect(vectors, labels, find_protocol(name), _options_for(name, settings))
-        interval = trials_interval(scores, settings.rounds, settings.seed)
+        interval = trials_interval(scores)
     except InputError as error:
         return Protocol(None, note=str(error))
     count = int(scores.genuine.sum())
@@ -177,7 +175,7 @@ def _by_generator(vectors: Vectors, labels: VideoLabels, settings: EvaluationSet
         keep = labels.generator == name
         try:
             scores = collect(vectors[keep], labels.select(keep), find_protocol(settings.protocol), settings.options)
-            out[name] = estimate(trials_interval(scores, settings.rounds, settings.seed))
+            out[name] = estimate(trials_interval(scores))
         except InputError:
             continue  # originals alone, say, have no impostors
     return out

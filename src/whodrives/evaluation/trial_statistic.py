@@ -21,10 +21,13 @@ class WeightedAuc:
     """people : how many. value(weights (people,)) : the AUC when person p counts weights[p] times, NaN without trials.
 
     Genuine trials of a person drawn k times count k; an impostor trial of two people counts the product.
+    meetings (Q,) : influence of the trials that two people share, by pair of people, for `leave_one_out_interval`;
+    empty where nothing is to be taken off (docs/intervals.md).
     """
 
     people: int
     value: Callable[[Weights], float]
+    meetings: Weights
 
     def __call__(self, weights: Weights) -> float:
         """`value`."""
@@ -76,7 +79,11 @@ def _by_target(scores: TrialScores) -> WeightedAuc:
             return float("nan")
         return float(weight @ ((wins @ weights) / np.maximum(trials, 1e-12)) / weight.sum())
 
-    return WeightedAuc(people, value)
+    total = counts.sum(axis=1)
+    mean = float((wins.sum(axis=1) / total).mean())
+    meeting = np.zeros((people, people))
+    np.add.at(meeting, owner_of, (wins - mean * counts) / total[:, None] / len(owners))
+    return WeightedAuc(people, value, (meeting + meeting.T)[np.triu_indices(people, 1)])
 
 
 def _pooled(scores: TrialScores) -> WeightedAuc:
@@ -110,4 +117,4 @@ def _pooled(scores: TrialScores) -> WeightedAuc:
             return float("nan")
         return float(np.einsum("abc,a,b,c->", table, weights, weights, weights, optimize=True) / total)
 
-    return WeightedAuc(people, value)
+    return WeightedAuc(people, value, np.empty(0))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from whodrives.errors import InputError
-from whodrives.evaluation.report.parts import Bootstrap, Provenance
+from whodrives.evaluation.report.parts import Provenance
 from whodrives.evaluation.report.result import TableResult
 from whodrives.models import FingerprintModel
 from whodrives.reproduction.disentangle import disentanglement_table
@@ -33,7 +33,6 @@ def run_analyses(
     recipe: str | Path,
     root: Path,
     command: str,
-    rounds: int = 1000,
     people: int = 12,
     faces: int = 4,
 ) -> list[TableResult]:
@@ -65,13 +64,13 @@ def run_analyses(
         split="test",
         seed=1,
         software=software(),
-        bootstrap=Bootstrap(rounds, "drivers"),
+        intervals="every driver left out in turn",
     )
     tables = {"motion": motion_table, "disentanglement": disentanglement_table}
     results = []
     for name in names:
         networks, missing = _networks(name, material, recipe, root)
-        result = tables[name](networks, stage, origin, rounds)
+        result = tables[name](networks, stage, origin)
         if missing:
             result = replace(
                 result, notes=(*result.notes, f"Not trained yet, so only untrained: {', '.join(missing)}.")

@@ -40,11 +40,11 @@ Floats = NDArray[np.float64]
 
 
 def disentanglement_table(
-    networks: Mapping[str, FingerprintModel], stage: Stage, provenance: Provenance, rounds: int = 1000, places: int = 2
+    networks: Mapping[str, FingerprintModel], stage: Stage, provenance: Provenance, places: int = 2
 ) -> TableResult:
     """Rows: f_t, d_t and the embedding of every network.
 
-    places : frames of each clip at which f_t and d_t are probed. rounds : of the interval of the swap AUC.
+    places : frames of each clip at which f_t and d_t are probed.
     """
     length = stage.clips.shape[3]
     at = np.linspace(0, length - 2, places + 2).astype(int)[1:-1]
@@ -67,7 +67,7 @@ def disentanglement_table(
             cells["share of motion"] = Cell(shares.motion)
             cells["share of interaction"] = Cell(shares.interaction)
             if what == "embedding":
-                interval = swaps(x.reshape(shape)[0], stage.driver, rounds).auc
+                interval = swaps(x.reshape(shape)[0], stage.driver).auc
                 cells["swap AUC"] = Cell(interval.value, (interval.low, interval.high))
             rows.append(Row(f"{name}: {what}", cells))
     return TableResult(

@@ -42,7 +42,6 @@ def evaluate_run(
     *,
     mask_padding: bool = False,
     controls: bool = False,
-    rounds: int = 1000,
     workers: int = 1,
     device: str = "cpu",
     command: str = "",
@@ -70,7 +69,7 @@ def evaluate_run(
     result, videos = judge(
         subject,
         reader,
-        EvaluationSettings(rounds=rounds, training_auc=learned),
+        EvaluationSettings(training_auc=learned),
         data=material.description,
         data_kind=material.heading,
         command=command,

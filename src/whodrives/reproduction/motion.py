@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from whodrives.evaluation.motion_ratio import motion_ratio
 from whodrives.evaluation.report.parts import MotionRatio, Provenance
 from whodrives.evaluation.report.result import Cell, Row, TableResult
+from whodrives.evaluation.resampling import leave_one_out_interval
 from whodrives.models import FingerprintModel
 from whodrives.reproduction.stage import Stage
 
@@ -24,9 +25,7 @@ NOTES = (
 )
 
 
-def motion_table(
-    networks: Mapping[str, FingerprintModel], stage: Stage, provenance: Provenance, rounds: int
-) -> TableResult:
+def motion_table(networks: Mapping[str, FingerprintModel], stage: Stage, provenance: Provenance) -> TableResult:
     """Rows: every stage of every network, on the motions of `stage` shown on its faces in turn.
 
     networks : name -> network; all see the same clips, each motion once, faces and generators in turn.
@@ -40,7 +39,7 @@ def motion_table(
         for place in found.ratio:
             measures = (found.ratio[place], found.cosine[place], found.centred[place])
             cells = {
-                column: Cell(float(np.nanmean(values)), _interval(values, stage.driver, rounds))
+                column: Cell(float(np.nanmean(values)), _interval(values, stage.driver))
                 for column, values in zip(COLUMNS, measures)
             }
             rows.append(Row(f"{name}: {place}", cells))
@@ -50,14 +49,11 @@ def motion_table(
     )
 
 
-def _interval(values: NDArray[np.float64], driver: NDArray[np.str_], rounds: int) -> tuple[float, float]:
-    """95% of the mean, drawing drivers."""
+def _interval(values: NDArray[np.float64], driver: NDArray[np.str_]) -> tuple[float, float]:
+    """95% of the mean, every driver left out in turn."""
     names, code = np.unique(driver, return_inverse=True)
     total = np.bincount(code, weights=np.nan_to_num(values), minlength=len(names))
     count = np.bincount(code, weights=np.isfinite(values), minlength=len(names))
-    rng = np.random.default_rng(0)
-    draws = rng.integers(len(names), size=(rounds, len(names)))
-    means = total[draws].sum(axis=1) / np.maximum(count[draws].sum(axis=1), 1e-12)
-    low, high = np.percentile(means, [2.5, 97.5])
-    middle = float(total.sum() / count.sum())
-    return min(float(low), middle), max(float(high), middle)
+    left_out = (total.sum() - total) / (count.sum() - count)
+    found = leave_one_out_interval(float(total.sum() / count.sum()), left_out, share=False)
+    return found.low, found.high

@@ -50,12 +50,11 @@ def _cell(
     protocol: str,
     generator: str,
     published: float | None,
-    rounds: int,
     other_takes: bool = False,
 ) -> Cell | None:
     try:
         scores = [scores_of(one, protocol, generator, other_takes) for one in evaluations]
-        interval = mean_interval(scores, rounds)
+        interval = mean_interval(scores)
     except InputError:  # these videos form no such trials
         return None if published is None else Cell(published=published)
     seeds = tuple(round(one.auc(), 6) for one in scores)
@@ -67,13 +66,12 @@ def build_table(
     outcomes: Sequence[Outcome],
     generators: tuple[str, ...],
     provenance: Provenance,
-    rounds: int = 1000,
 ) -> TableResult:
     """A table of the paper, or of ours.
 
     Parameters
     ----------
-    outcomes : rows in order, those of `Table.expand`. generators : of the data. rounds : of intervals.
+    outcomes : rows in order, those of `Table.expand`. generators : of the data.
 
     Columns of ours: all generators together and each alone under the paper's protocol (in a matrix: each alone), Eq. 1,
     the paper's protocol with genuine pairs from two recordings, and the AUC on training drivers. An interval is over
@@ -88,7 +86,7 @@ def build_table(
     for outcome in outcomes:
         row, cells = outcome.row, {}
         for name in columns:
-            cell = _column(outcome, name, name in own, rounds)
+            cell = _column(outcome, name, name in own)
             if cell is not None:
                 cells[name] = cell
         rows.append(ReportRow(row.label, cells, row.properties))
@@ -98,13 +96,13 @@ def build_table(
         tuple(columns),
         tuple(rows),
         provenance,
-        (*table.notes, *_differences(outcomes, rounds)),
+        (*table.notes, *_differences(outcomes)),
         matrix=_matrix(outcomes, generators) if table.matrix else None,
         properties=table.properties,
     )
 
 
-def _column(outcome: Outcome, name: str, ours: bool, rounds: int) -> Cell | None:
+def _column(outcome: Outcome, name: str, ours: bool) -> Cell | None:
     row, done = outcome.row, outcome.evaluations
     published = row.published.get(name)
     if not row.experiment or (not ours and name not in (EQ1, OTHER_TAKES, TRAINING, PADDED)):
@@ -117,10 +115,10 @@ def _column(outcome: Outcome, name: str, ours: bool, rounds: int) -> Cell | None
     if name == PADDED:
         return Cell(float(np.mean([one.padded for one in done])))
     if name == EQ1:
-        return _cell(done, "cross_target", "", None, rounds)
+        return _cell(done, "cross_target", "", None)
     if name == OTHER_TAKES:
-        return _cell(done, "per_target_mean", "", None, rounds, other_takes=True)
-    return _cell(done, "per_target_mean", "" if name == "overall" else name, published, rounds)
+        return _cell(done, "per_target_mean", "", None, other_takes=True)
+    return _cell(done, "per_target_mean", "" if name == "overall" else name, published)
 
 
 def _matrix(outcomes: Sequence[Outcome], generators: tuple[str, ...]) -> Matrix | None:
@@ -128,14 +126,14 @@ def _matrix(outcomes: Sequence[Outcome], generators: tuple[str, ...]) -> Matrix 
     values = []
     for outcome in rows:
         done = outcome.evaluations
-        cells = [_cell(done, "per_target_mean", name, None, 1) if done else None for name in generators]
+        cells = [_cell(done, "per_target_mean", name, None) if done else None for name in generators]
         values.append(tuple(None if cell is None else cell.value for cell in cells))
     if not rows or all(value is None for row in values for value in row):
         return None
     return Matrix(tuple(outcome.row.generator for outcome in rows), generators, tuple(values))
 
 
-def _differences(outcomes: Sequence[Outcome], rounds: int) -> list[str]:
+def _differences(outcomes: Sequence[Outcome]) -> list[str]:
     """Every row against the first one that was run, paired over people, under both protocols."""
     done = [outcome for outcome in outcomes if outcome.evaluations and not outcome.row.generator]
     out = []
@@ -148,7 +146,6 @@ def _differences(outcomes: Sequence[Outcome], rounds: int) -> list[str]:
                 interval = difference_interval(
                     [scores_of(one, protocol) for one in first.evaluations[:count]],
                     [scores_of(one, protocol) for one in other.evaluations[:count]],
-                    rounds,
                 )
             except InputError:
                 continue

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from whodrives.evaluation.report.parts import Bootstrap, Provenance
+from whodrives.evaluation.report.parts import Provenance
 from whodrives.evaluation.report.result import TableResult
 from whodrives.evaluation.trial_intervals import METHOD
 from whodrives.reproduction.evaluations import Evaluation, evaluate_run
@@ -53,7 +53,6 @@ def reproduce(
     command: str,
     *,
     budget: float | None = None,
-    rounds: int = 1000,
     workers: int = 1,
     device: str = "cpu",
     on_step: Callable[[Run, Progress], object] = lambda run, step: None,
@@ -63,7 +62,7 @@ def reproduce(
 
     Parameters
     ----------
-    budget : seconds for training, None: no limit; 0 trains nothing. rounds : of intervals. workers : decoding threads.
+    budget : seconds for training, None: no limit; 0 trains nothing. workers : decoding threads.
     on_step, on_evaluation : told of the run at hand. Controls stand in each run's own evaluation, for the first seed.
 
     Raises
@@ -90,15 +89,14 @@ def reproduce(
                         material,
                         mask_padding=table.mask_padding,
                         controls=number == 0,
-                        rounds=rounds,
                         workers=workers,
                         device=device,
                         command=command,
                     )
                 done.append(evaluations[key])
             outcomes.append(Outcome(row, tuple(done), _hours(runs, found)))
-        origin = _provenance(planned, material, command, rounds)
-        results.append(build_table(table, outcomes, material.generators, origin, rounds))
+        origin = _provenance(planned, material, command)
+        results.append(build_table(table, outcomes, material.generators, origin))
     return results
 
 
@@ -107,7 +105,7 @@ def _hours(runs: Sequence[Run], found: dict[Run, RunState]) -> float | None:
     return found[runs[0]].hours if runs else None
 
 
-def _provenance(planned: Plan, material: Material, command: str, rounds: int) -> Provenance:
+def _provenance(planned: Plan, material: Material, command: str) -> Provenance:
     recipe = planned.runs[0].config.train if planned.runs else None
     budget = (
         f"{recipe.total_steps} steps of {recipe.identities} x {recipe.samples} clips each" if recipe else "no training"
@@ -122,5 +120,5 @@ def _provenance(planned: Plan, material: Material, command: str, rounds: int) ->
         split="test",
         seed=tuple(dict.fromkeys(run.config.train.seed for run in planned.runs)) or None,
         software=software(),
-        bootstrap=Bootstrap(rounds, METHOD),
+        intervals=METHOD,
     )

@@ -106,5 +106,5 @@ def subgroup_entry(attribute: str, measured: SubgroupResult, metric: str = "AUC"
 
 
 def estimate(interval: Interval) -> Estimate:
-    """A bootstrap interval as an estimate."""
+    """An interval as an estimate."""
     return Estimate(interval.value, (interval.low, interval.high))

@@ -261,17 +261,10 @@ class MotionRatio:
 
 
 @dataclass(frozen=True)
-class Bootstrap:
-    """rounds : resamples. method : what was drawn, such as "people, drivers and targets together"."""
-
-    rounds: int
-    method: str
-
-
-@dataclass(frozen=True)
 class Provenance:
-    """Where figures come from. data_kind : the sort of data, as it stands in headings: "simulated", "NVFAIR", ...
+    """Where figures come from.
 
+    data_kind : the sort of data, as it stands in headings: "simulated", "NVFAIR", ... intervals : how they were made.
     software : versions by name. seed : one or several. date : ISO 8601. Whatever is not known is None or empty.
     """
 
@@ -286,7 +279,7 @@ class Provenance:
     weights_sha256: str | None = None
     data_sha256: str | None = None
     software: dict[str, str] = field(default_factory=dict)
-    bootstrap: Bootstrap | None = None
+    intervals: str = ""
 
     def __post_init__(self) -> None:
         if not self.data_kind.strip():

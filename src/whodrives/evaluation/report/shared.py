@@ -62,7 +62,6 @@ def motion_section(ratios: Mapping[str, MotionRatio]) -> list[Section]:
 def provenance_section(provenance: Provenance) -> Section:
     """Every field that is known, and "not recorded" for the ones that a reader would look for."""
     seed = provenance.seed
-    bootstrap = provenance.bootstrap
     rows = (
         ("model", provenance.model),
         ("weights, SHA-256", provenance.weights_sha256),
@@ -74,7 +73,7 @@ def provenance_section(provenance: Provenance) -> Section:
         ("command", provenance.command),
         ("date", provenance.date),
         ("software", ", ".join(f"{name} {version}" for name, version in provenance.software.items())),
-        ("intervals", bootstrap and f"95%, {bootstrap.rounds:,} bootstrap rounds over {bootstrap.method}"),
+        ("intervals", provenance.intervals and f"95%, {provenance.intervals}"),
     )
     filled = tuple((name, value or "not recorded") for name, value in rows)
     return Section("provenance", "Provenance", grids=(Grid("Provenance", ("what", "value"), filled, prose=1),))
