@@ -5,7 +5,7 @@
 - ``failed.parquet``: one row a video that could not be decoded, with the reason.
 - ``shards/00000.bin``: chunks of frames, one after the other.
 - ``shards/00000.parquet``: the rows of this shard; it exists once the shard is complete.
-- ``work/``: while packing, decoded videos on their way into a shard.
+- ``.whodrives-work-<process>-<random>/``: while packing, decoded videos on their way into a shard.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from whodrives.data.store_errors import StoreError
 from whodrives.errors import WhodrivesError
 from whodrives.video.contract import PreprocessingContract
 
-HEADER, INDEX, FAILED, SHARDS, WORK = "store.json", "index.parquet", "failed.parquet", "shards", ".whodrives-work"
+HEADER, INDEX, FAILED, SHARDS = "store.json", "index.parquet", "failed.parquet", "shards"
 FORMAT, VERSION = "whodrives-frame-store", 1
 # Every field of a record but its path; those that are no text are yes, no or (null) not stated.
 TEXT = {item.name: item.type == "str" for item in fields(Record) if item.name != "path"}
@@ -127,9 +127,14 @@ def labels_of(record: Record) -> dict[str, Any]:
     return {name: _plain(getattr(record, name)) if text else getattr(record, name) for name, text in TEXT.items()}
 
 
+def partial_file(path: Path) -> Path:
+    """Where `write_file` writes until the file is whole."""
+    return path.with_name(f".{path.name}.part")
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write aside, flush to the disk and move into place: under its own name a file is always a whole one."""
-    partial = path.with_name(f".{path.name}.part")
+    partial = partial_file(path)
     with partial.open("wb") as stream:
         stream.write(data)
         stream.flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from whodrives.data.errors import LayoutError
 from whodrives.data.frame_folder import frame_files
-from whodrives.data.lock import NAME, locked
+from whodrives.data.lock import locked
 from whodrives.data.record import Record
 from whodrives.data.store_codec import load_codec
 from whodrives.data.store_decode import Decoded, DecodeSettings, Job
@@ -28,7 +27,6 @@ from whodrives.data.store_layout import (
     LABELS,
     SCHEMA,
     SHARDS,
-    WORK,
     Header,
     labels_of,
     read_table,
@@ -36,6 +34,7 @@ from whodrives.data.store_layout import (
     write_file,
     write_table,
 )
+from whodrives.data.store_place import refuse_foreign, refuse_sources, work_folder
 from whodrives.data.store_shards import ShardWriter, finished_shards
 from whodrives.data.store_workers import WORKER_DIED, decode_all
 from whodrives.errors import InputError
@@ -93,7 +92,7 @@ def pack(
     ----------
     records : labelled videos, files or folders of PNG frames, each path once. Afterwards the store lists these and no
         others, so that a video that was moved to another split, renamed or withdrawn does not stay beside itself.
-    out : a local folder: new, empty, or a store.
+    out : a local folder of its own: new, empty, or a store.
     contract : how frames are made; its fps is a choice (None: every source frame).
     codec : ``delta`` (about a quarter of the bytes) or ``raw`` (some ten times faster to read); both lossless.
     workers : processes. The store is the same for any number of them.
@@ -108,9 +107,9 @@ def pack(
     Raises
     ------
     InputError
-        A path twice, or a number out of range.
+        A path twice, a number out of range, or `out` is `root` or holds one of the videos.
     StoreError
-        `out` cannot be written, was made under other settings, or holds other things than a store.
+        `out` cannot be written, was made under other settings, or is no store and not empty.
     BusyError
         Another process is packing into it.
     """
@@ -119,13 +118,16 @@ def pack(
     load_codec(codec)
     wanted = _by_name(records, root)
     header = Header(contract, codec, chunk_frames, folder_fps)
-    _require_room(out)
+    refuse_sources(out, root, records)
     try:
-        for folder in (out, out / SHARDS):
-            folder.mkdir(parents=True, exist_ok=True)
-        with locked(out):
+        out.mkdir(parents=True, exist_ok=True)
+        refuse_foreign(out)
+        with locked(out) as alone:
+            (out / SHARDS).mkdir(exist_ok=True)
             _agree(out, header)
-            return _Run(out, header, wanted, retry_failed, keep_others).pack(workers, shard_bytes, progress)
+            with work_folder(out, alone) as work:
+                run = _Run(out, header, wanted, retry_failed, keep_others)
+                return run.pack(work, workers, shard_bytes, progress)
     except OSError as error:
         raise StoreError(
             f"{error.filename or out}: cannot be written ({error.strerror}); free space or choose another folder, and "
@@ -153,16 +155,6 @@ def _by_name(records: Sequence[Record], root: Path | None) -> dict[str, Record]:
             raise InputError(f"{record.path}: is named by two records; a video has one driver, so keep one of them")
         wanted[name] = record
     return wanted
-
-
-def _require_room(out: Path) -> None:
-    """Only a new or an empty folder becomes a store: packing removes left-overs, and never what somebody put there."""
-    if not out.is_dir() or (out / HEADER).exists():
-        return
-    own = {NAME, SHARDS}
-    strange = [path.name for path in out.iterdir() if path.name not in own and not path.name.startswith(WORK)]
-    if strange:
-        raise StoreError(f"{out}: is no frame store and not empty (it holds {strange[0]!r}); choose another folder")
 
 
 def _agree(out: Path, header: Header) -> None:
@@ -236,12 +228,9 @@ class _Run:
         self.failed = {name: row for name, row in self.failed.items() if name not in kept}
         self.missing = [name for name in wanted if name not in kept and name not in hopeless]
 
-    def pack(self, workers: int, shard_bytes: int, progress: Callable[[PackProgress], None] | None) -> PackResult:
-        # Its own for every process: workers of a killed run may still be writing into theirs.
-        for left in self.out.glob(f"{WORK}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        work = self.out / f"{WORK}-{os.getpid()}"
-        work.mkdir()
+    def pack(
+        self, work: Path, workers: int, shard_bytes: int, progress: Callable[[PackProgress], None] | None
+    ) -> PackResult:
         head = self.header
         settings = DecodeSettings(head.contract, head.codec, head.chunk_frames, head.folder_fps, work)
         jobs = (Job(number, self.wanted[name].path) for number, name in enumerate(self.missing))
@@ -268,7 +257,6 @@ class _Run:
             # Also after Ctrl-C: what is decoded is kept.
             results.close()
             writer.finish()
-            shutil.rmtree(work, ignore_errors=True)
             self._list_failed()
             index = self._write_index()
         reasons = tuple((row["path"], row["reason"]) for _, row in sorted(self.failed.items()))
