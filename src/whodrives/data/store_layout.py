@@ -114,17 +114,17 @@ def stored_path(path: Path, root: Path | None) -> str:
     """The name of a video in the store: relative to `root` if it lies there, with /, as text that Parquet can hold."""
     if root is not None and path.is_relative_to(root):
         path = path.relative_to(root)
-    return _plain(path.as_posix())
+    return storable(path.as_posix())
 
 
-def _plain(text: str) -> str:
-    # Names that are no valid UTF-8 are legal on Linux, and labels come from names.
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+def storable(text: str) -> str:
+    """Text that Parquet can hold: names that are no valid UTF-8 are legal on Linux, and labels come from names."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def labels_of(record: Record) -> dict[str, Any]:
     """The label columns of a record, text that Parquet can hold."""
-    return {name: _plain(getattr(record, name)) if text else getattr(record, name) for name, text in TEXT.items()}
+    return {name: storable(getattr(record, name)) if text else getattr(record, name) for name, text in TEXT.items()}
 
 
 def partial_file(path: Path) -> Path:

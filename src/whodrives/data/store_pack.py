@@ -30,6 +30,7 @@ from whodrives.data.store_layout import (
     Header,
     labels_of,
     read_table,
+    storable,
     stored_path,
     write_file,
     write_table,
@@ -266,11 +267,12 @@ class _Run:
     def _row(self, name: str, record: Record, result: Decoded) -> dict[str, Any]:
         columns = ("n_frames", "fps", "source_fps", "scene_cuts", "warnings", "chunk_bytes", "chunk_crc")
         found = {column: getattr(result, column) for column in columns}
+        found["warnings"] = [storable(text) for text in result.warnings]
         return {"path": name, **labels_of(record), "stamp": self.stamps[name], **found}
 
     def _fail(self, name: str, record: Record, result: Decoded) -> None:
         labels = labels_of(record)
-        about = {"stamp": self.stamps[name], "kind": result.kind, "reason": result.reason}
+        about = {"stamp": self.stamps[name], "kind": result.kind, "reason": storable(result.reason)}
         self.failed[name] = {"path": name, **labels, **about}
 
     def _list_failed(self) -> None:
