@@ -10,10 +10,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ SCHEMA = pa.schema(
         ("path", pa.string()),
         *_LABEL_FIELDS,
         ("stamp", pa.string()),  # tells whether the file is still the one that was decoded
+        ("root", pa.string()),  # which folder the path is relative to, see `stored_name`
         ("n_frames", pa.int64()),
         ("fps", pa.float64()),  # null: a folder of frames whose rate nobody stated
         ("source_fps", pa.float64()),
@@ -110,11 +113,21 @@ def shard_name(number: int) -> str:
     return f"{SHARDS}/{number:05d}.bin"
 
 
-def stored_path(path: Path, root: Path | None) -> str:
-    """The name of a video in the store: relative to `root` if it lies there, with /, as text that Parquet can hold."""
+def stored_name(path: Path, root: Path | None) -> tuple[str, str]:
+    """The name of a video in the store: relative to `root` if it lies there, with /, as text that Parquet can hold.
+
+    Beside it a digest of the folder that the name is relative to, empty for an absolute one: the same name under
+    another folder is another video. A digest, because stores are handed on and their makers' paths concern nobody.
+    """
+    base: Path | None = None if path.is_absolute() else Path()
     if root is not None and path.is_relative_to(root):
-        path = path.relative_to(root)
-    return storable(path.as_posix())
+        path, base = path.relative_to(root), root
+    return storable(path.as_posix()), "" if base is None else _folder_digest(os.path.realpath(base))
+
+
+@lru_cache(maxsize=16)
+def _folder_digest(real: str) -> str:
+    return hashlib.blake2b(os.fsencode(real), digest_size=8).hexdigest()
 
 
 def storable(text: str) -> str:
@@ -151,10 +164,10 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]] | pa.Table, schema
 
 
 def read_table(data: bytes | pa.Buffer, schema: pa.Schema, where: str) -> pa.Table:
-    """Inverse of `write_table`; a label that the writer did not know is null. Raises StoreError naming `where`."""
+    """Inverse of `write_table`; a label or root that the writer did not know is null. StoreError names `where`."""
     try:
         table = pq.read_table(pa.BufferReader(data))
-        for name in set(LABELS) - set(table.column_names):
+        for name in set(schema.names) & {*LABELS, "root"} - set(table.column_names):
             table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
         return table.select(schema.names).cast(schema)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
