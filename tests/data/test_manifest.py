@@ -56,7 +56,7 @@ def test_optional_columns_by_their_other_names(tmp_path: Path) -> None:
         ("a.mp4,d,t,lia,,", "is_self_reenactment '' must be"),
         ("a.mp4,d,t,lia,maybe,", "is_self_reenactment 'maybe' must be"),
         ("a.mp4,d,t,original,False,", "an original shows its own driver"),
-        ("a.mp4,d,t,lia,False,dev", "split 'dev' must be"),
+        ("b.mp4,d,t,lia,False,held out", "split 'held out' must be"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, row: str, message: str) -> None:

@@ -9,7 +9,7 @@ from whodrives.data.errors import Complain, LayoutError
 from whodrives.data.listing import Options, Read, some
 from whodrives.data.manifest import NAME as MANIFEST
 from whodrives.data.manifest import read_manifest
-from whodrives.data.nvfair import SUFFIX, generator_of, list_videos
+from whodrives.data.nvfair import ORIGINALS, SUFFIX, generator_of, list_videos
 from whodrives.data.nvfair_lists import has_lists, read_lists
 from whodrives.data.nvfair_table import CSV_NAME, XLSX_NAME, PerFile, read_per_file
 from whodrives.data.record import ORIGINAL, Record
@@ -18,18 +18,29 @@ from whodrives.data.splits import Splits, identity_notes, put_into_splits, read_
 SPLITS_FILE, SOURCES_FILE = "train_val_test_splits.txt", "subject_sources.txt"
 SOURCES = ("NVIDIA-VC-subset", "RAVDESS", "CREMA-D")
 LISTED, PUBLISHED = (111, 15, 35), (112, 14, 35)
-LOOKS_FOR = f"<source>/originals or <source>/<generator>{SUFFIX} folders, or train_files.csv and its like"
+LOOKS_FOR = (
+    f"<source>/<generator>{SUFFIX}/<target>, {', '.join(SOURCES)} with {ORIGINALS}/<identity>, or train_files.csv and "
+    "its like"
+)
+# That one of them lies beside the folders tells NVFAIR where sources have other names.
+_BESIDE = (SPLITS_FILE, SOURCES_FILE, CSV_NAME, XLSX_NAME)
 
 
 def found(root: Path) -> bool:
-    """Whether a folder looks like NVFAIR's root: ``<source>/<generator folder>/<target>`` are folders."""
+    """Whether a folder looks like NVFAIR's root: ``<source>/<generator folder>/<target>`` are folders.
+
+    ``<name>/originals/<name>`` alone could be a person's own recordings: then the source must be one of NVFAIR's, or
+    one of its lists lie in `root`.
+    """
     if has_lists(root):
         return True
+    listed = any((root / name).is_file() for name in _BESIDE)
     for source in os.scandir(root):
         if source.is_dir() and not source.name.startswith("."):
+            known = listed or source.name in SOURCES
             with os.scandir(source.path) as below:
-                folders = [entry.path for entry in below if generator_of(entry.name) and entry.is_dir()]
-            if any(map(_has_folder, folders)):
+                kinds = [(generator_of(entry.name), entry.path) for entry in below if entry.is_dir()]
+            if any(kind and (known or kind != ORIGINAL) and _has_folder(path) for kind, path in kinds):
                 return True
     return False
 

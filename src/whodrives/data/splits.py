@@ -16,7 +16,7 @@ from whodrives.data.tables import read_table
 SPLITS = ("train", "val", "test")
 _NAMES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
+    "dev": "val", "development": "val", "test": "test", "testing": "test",
 }  # fmt: skip
 _COLUMNS = {
     "identity": ("identity", "identity_id", "driver", "person", "subject", "portrait", "id"),
@@ -24,7 +24,8 @@ _COLUMNS = {
 }
 _SECTION = re.compile(r"identities\s+in\s+(?:the\s+)?(\w+)\s+set\s*:?", re.IGNORECASE)
 _WORD = re.compile(r"[^\s,;:'\"\[\](){}]+")
-_IDENTITY = re.compile(r"id\d{3}|Actor_\d{2}|\d{4}")
+# NVIDIA-VC-subset, RAVDESS, and CREMA-D's 1001 to 1091: any other number is a year or a count.
+_IDENTITY = re.compile(r"id\d{3}|Actor_\d{2}|10(?:0[1-9]|[1-8]\d|9[01])")
 
 
 @dataclass(frozen=True)
