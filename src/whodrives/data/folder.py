@@ -14,7 +14,7 @@ from pathlib import Path
 from whodrives.data.errors import Complain, LayoutError
 from whodrives.data.listing import Options, Read, some
 from whodrives.data.record import ORIGINAL, VIDEO_SUFFIXES, Record
-from whodrives.data.splits import identity_notes, put_into_splits, read_splits, split_name
+from whodrives.data.splits import give_splits, split_name
 from whodrives.data.tree import folder_prefix, videos_by_folder
 
 LOOKS_FOR = "<driver>/<clip>.mp4 or <driver>/<recording>/<clip>.mp4 (also below train, val, test)"
@@ -53,9 +53,7 @@ def read(root: Path, options: Options, complain: Complain) -> Read:
                 Record(prefix + name, driver, driver, ORIGINAL, source, take, split, True)  # type: ignore[arg-type]
             )
     if options.splits is not None:
-        splits = read_splits(options.splits)
-        records = put_into_splits(records, splits.of)
-        notes += identity_notes(splits, {record.driver for record in records})
+        records = give_splits(records, options.splits, notes)
     return Read(records, notes)
 
 

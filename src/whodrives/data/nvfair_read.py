@@ -13,7 +13,7 @@ from whodrives.data.nvfair import ORIGINALS, SUFFIX, generator_of, list_videos
 from whodrives.data.nvfair_lists import has_lists, read_lists
 from whodrives.data.nvfair_table import CSV_NAME, XLSX_NAME, PerFile, read_per_file
 from whodrives.data.record import ORIGINAL, Record
-from whodrives.data.splits import Splits, identity_notes, put_into_splits, read_sources, read_splits
+from whodrives.data.splits import Splits, give_splits, identity_notes, read_sources, read_splits
 
 SPLITS_FILE, SOURCES_FILE = "train_val_test_splits.txt", "subject_sources.txt"
 SOURCES = ("NVIDIA-VC-subset", "RAVDESS", "CREMA-D")
@@ -60,15 +60,16 @@ def read(root: Path, options: Options, complain: Complain) -> Read:
         records = read_lists(root, options.frames, complain)
         notes = ["read from the split lists; new_path names the files"]
         if options.splits is not None:
-            records = put_into_splits(records, read_splits(options.splits).of)
+            records = give_splits(records, options.splits, notes)
         return Read(records, notes)
     if options.frames is not None:
         raise LayoutError(f"{root}: frame folders are named by split lists, and none lies here; leave the option out")
     if (root / MANIFEST).is_file():
         records = read_manifest(root, complain)
+        notes = [f"read from {MANIFEST}"]
         if options.splits is not None:
-            records = put_into_splits(records, read_splits(options.splits).of)
-        return Read(records, [f"read from {MANIFEST}"])
+            records = give_splits(records, options.splits, notes)
+        return Read(records, notes)
     splits, notes = _splits(root, options)
     table = _table(root, options, notes)
     odd: list[str] = []

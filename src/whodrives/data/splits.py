@@ -145,6 +145,17 @@ def put_into_splits(records: Sequence[Record], splits: Mapping[str, str]) -> lis
     return [replace(record, split=joint_split(splits, record.driver, record.target)) for record in records]
 
 
+def give_splits(records: Sequence[Record], path: Path, notes: list[str]) -> list[Record]:
+    """The records with the splits of a list alone; `notes` gets sentences on identities that only one of both has.
+
+    A list replaces what folders and columns say, so that whom it forgets is in no split: taken from the folders
+    instead, somebody could be in training by one source and in test by another.
+    """
+    splits = read_splits(path)
+    notes += identity_notes(splits, {record.driver for record in records} | {record.target for record in records})
+    return put_into_splits(records, splits.of)
+
+
 def identity_notes(splits: Splits, identities: set[str]) -> list[str]:
     """Sentences about identities that only the list, or only the data set, has."""
     notes = []
