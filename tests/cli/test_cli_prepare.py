@@ -112,6 +112,28 @@ def test_packing_a_folder(call: Caller, tmp_path: Path) -> None:
     assert "both" not in other.out
 
 
+def test_what_the_data_set_no_longer_holds(call: Caller, tmp_path: Path) -> None:
+    root, store = tmp_path / "films", tmp_path / "store"
+    for number, name in enumerate(("ana/1.mp4", "ana/2.mp4", "Zoë/1.mp4")):
+        film(root / name, seed=number)
+    call("prepare", root, store)
+    (root / "ana/2.mp4").rename(tmp_path / "gone.mp4")
+    kept = call("prepare", root, store, "--add")
+    assert kept.status == 0
+    assert "1 videos that ROOT does not list: kept" in kept.out
+    told = call("prepare", root, store)
+    assert "store: 2 videos" in told.out
+    assert "1 videos that ROOT does not list: no longer listed; --add keeps such ones" in told.out
+    assert call("prepare", root, store, "--json").json["others"] == 0
+
+
+def test_the_data_set_is_no_place_for_its_store(call: Caller, tmp_path: Path) -> None:
+    film(tmp_path / "films/work/1.mp4")
+    for place in (tmp_path / "films", tmp_path / "films/work"):
+        assert call("prepare", tmp_path / "films", place).status == 2
+    assert (tmp_path / "films/work/1.mp4").exists()
+
+
 def test_either_store_or_check(call: Caller, tmp_path: Path) -> None:
     told = call("prepare", tmp_path, tmp_path / "store", "--check")
     assert told.status == 2

@@ -132,6 +132,17 @@ def test_duplicates_under_other_names(tmp_path: Path, good: Path) -> None:
     assert [[Path(path).parent.name for path in group] for group in report.duplicates] == [["ana", "bob"]]
 
 
+@pytest.mark.parametrize("depth", ["sizes", "headers"])
+def test_one_path_in_two_records(tmp_path: Path, good: Path, depth: str) -> None:
+    listing = people(tmp_path / "set", ana=good)
+    (one,) = listing.records
+    other = replace(one, path=tmp_path / "set" / "ana" / ".." / "ana" / "x.mp4", driver="bob", target="bob")
+    report = check(replace(listing, records=[one, other, one]), depth)
+    assert report.problems == 1
+    assert "ana/x.mp4: stands in 3 records (driver ana, bob); keep one" in report.layout_problems[0]
+    assert check(listing, depth).problems == 0
+
+
 def test_duplicates_need_all_bytes_equal(tmp_path: Path) -> None:
     base = bytes(50_000)
     contents = {"a": base, "b": base, "c": base[:25_000] + b"\1" + base[25_001:], "d": base + b"\0"}

@@ -33,7 +33,7 @@ def test_order_is_detected(tmp_path: Path, order: str, above: str) -> None:
     assert f"folders are {order} (detected from the names)" in listing.notes
     for record in listing.records:
         assert record.path.stem == f"{CLIPS[record.driver]}_{record.target}"
-        assert record.recording == f"{record.driver}/{CLIPS[record.driver]}"
+        assert record.recording == f"{record.driver}/{CLIPS[record.driver].removeprefix('01-')}"
         assert record.is_self == (record.driver == record.target)
         assert record.source == ("RAVDESS" if record.target == "Actor_07" else "CREMA-D")
         assert (record.generator, record.split) == ("gagavatar", "")

@@ -75,7 +75,7 @@ def test_bad_parts_and_folders() -> None:
 
 def records(root: Path) -> list[Record]:
     first = Record(root / "S/warp-generated/ü/ü--c--007.mp4", "007", "ü", "warp", "S", "r,1", "test", False, "CC0")
-    return [first, replace(first, driver="ü", is_self=True)]
+    return [first, replace(first, path=root / "S/warp-generated/ü/ü--c--ü.mp4", driver="ü", is_self=True)]
 
 
 def test_manifest_round_trip(tmp_path: Path) -> None:

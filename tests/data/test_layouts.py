@@ -27,6 +27,7 @@ NAME = st.text(st.characters(codec="utf-8", exclude_characters="/\\\0\n\r-"), mi
         ("gagavatar", "1001/1002/1002_XX_1001.mp4"),
         ("folder", "ana/clip.mp4"),
         ("folder", "ana/originals/clip.mp4"),
+        ("folder", "ana/originals/mon/1.mp4"),
     ],
 )
 def test_layouts_are_told_by_what_is_there(tmp_path: Path, layout: str, name: str) -> None:
@@ -49,9 +50,18 @@ def test_nothing_there_says_what_was_looked_for(tmp_path: Path) -> None:
         open_layout(touch(tmp_path, "x.txt"))
     with pytest.raises(LayoutError, match="must be auto or one of manifest, avaprintdb"):
         open_layout(tmp_path, "imagenet")
-    (tmp_path / "S" / "originals" / "id001").mkdir(parents=True)
+    (tmp_path / "CREMA-D" / "originals" / "1001").mkdir(parents=True)
     with pytest.raises(LayoutError, match="holds no video in the layout nvfair"):
         open_layout(tmp_path)
+
+
+def test_originals_alone_need_a_second_sign(tmp_path: Path) -> None:
+    touch(tmp_path, "ana/originals/mon/1.mp4", "ana/originals/tue/1.mp4")
+    assert {(record.driver, record.recording) for record in open_layout(tmp_path)} == {
+        ("ana", "ana/originals/mon"), ("ana", "ana/originals/tue"),
+    }  # fmt: skip
+    (tmp_path / "subject_sources.txt").write_text("")
+    assert detect_layout(tmp_path) == "nvfair"
 
 
 def test_mixed_trees_name_what_does_not_fit(tmp_path: Path) -> None:
@@ -81,7 +91,7 @@ def test_any_name_is_read_or_refused(stem: str, target: str) -> None:
         assert clip
         assert driver
         assert stem.endswith("--" + driver)
-        assert stem in (clip, f"{stem.split('--')[0]}--{clip}--{driver}")
+        assert stem in (f"{clip}--{driver}", f"{stem.split('--')[0]}--{clip}--{driver}")
 
 
 def test_awkward_names_list_and_parse_alike(tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def test_optional_columns_by_their_other_names(tmp_path: Path) -> None:
     assert (own.generator, own.is_self, own.recording, own.research_use) == ("original", True, "ana/b", None)
     assert (cross.generator, cross.is_self) == ("unknown", False)
     (tmp_path / "s.csv").write_text("identity,split\nana,test\n")
-    assert [r.split for r in open_layout(tmp_path, splits=tmp_path / "s.csv")] == ["", "test", ""]
+    listing = list_dataset(tmp_path, splits=tmp_path / "s.csv")
+    assert [r.split for r in listing.records] == ["", "test", ""]
+    assert "1 identities are in no split of s.csv: bob" in listing.notes
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_optional_columns_by_their_other_names(tmp_path: Path) -> None:
         ("a.mp4,d,t,lia,,", "is_self_reenactment '' must be"),
         ("a.mp4,d,t,lia,maybe,", "is_self_reenactment 'maybe' must be"),
         ("a.mp4,d,t,original,False,", "an original shows its own driver"),
-        ("a.mp4,d,t,lia,False,dev", "split 'dev' must be"),
+        ("b.mp4,d,t,lia,False,held out", "split 'held out' must be"),
     ],
 )
 def test_bad_rows_are_named(tmp_path: Path, row: str, message: str) -> None:
@@ -66,6 +68,30 @@ def test_bad_rows_are_named(tmp_path: Path, row: str, message: str) -> None:
         read_manifest(tmp_path)
     listing = list_dataset(tmp_path, strict=False)
     assert (len(listing.records), len(listing.problems)) == (1, 1)
+
+
+@pytest.mark.parametrize("again", ["ä b.mp4", "./ä b.mp4", ".//ä b.mp4", "x/./ä b.mp4"])
+def test_a_path_in_two_rows_is_named(tmp_path: Path, again: str) -> None:
+    first = "x/ä b.mp4" if again.startswith("x") else "ä b.mp4"
+    path = tmp_path / "m.csv"
+    path.write_bytes(f"\ufeffpath;driver\r\n{first};Zoë\r\nc.mp4;bob\r\n{again};bob\r\n".encode())
+    with pytest.raises(ManifestError, match=r"line 4: path '.*ä b.mp4' is named in line 2 already"):
+        read_manifest(path)
+    listing = list_dataset(path, strict=False)
+    assert [record.driver for record in listing.records] == ["Zoë", "bob"]
+    assert len(listing.problems) == 1
+
+
+def test_paths_are_told_apart_by_what_they_mean(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("path,driver\n./a.mp4,ana\nx//a.mp4,ana\n")
+    one, other = read_manifest(path)
+    assert (one.path, one.recording) == (tmp_path / "a.mp4", "ana/a")
+    assert (other.path, other.recording) == (tmp_path / "x/a.mp4", "ana/x/a")
+    for place in (".", "./", "x/..", "x/../a.mp4"):
+        path.write_text(f"path,driver\n{place},ana\n")
+        with pytest.raises(ManifestError, match="must lie inside"):
+            read_manifest(path)
 
 
 def test_odd_files(tmp_path: Path) -> None:

@@ -33,18 +33,26 @@ def table(path: Path, rows: list[list[str]] = ROWS) -> Path:
 
 def test_splits_file_in_any_punctuation(tmp_path: Path) -> None:
     path = tmp_path / "train_val_test_splits.txt"
-    path.write_text("\ufeffIdentities in train set: 111\n1085' id003;\r\nActor_05\nidentities in test set:[1001]")
+    path.write_text(
+        "\ufeffIdentities in train set: 111\n1085' id003;\r\nActor_05\n7828 files, 2024\nidentities in test set:[1001]"
+    )
     splits = read_splits(path)
     assert dict(splits.of) == {"1085": "train", "id003": "train", "Actor_05": "train", "1001": "test"}
-    assert splits.ignored == ("111",)
+    assert splits.ignored == ("111", "7828", "files", "2024")
     assert splits.counts() == {"train": 3, "val": 0, "test": 1}
+
+
+def test_numbers_of_crema_d(tmp_path: Path) -> None:
+    path = tmp_path / "s.txt"
+    path.write_text("identities in train set: " + " ".join(map(str, range(10_000))))
+    assert sorted(read_splits(path).of) == [str(number) for number in range(1001, 1092)]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("identities in train set: id001\nidentities in test set: id001", "in both train and test"),
-        ("identities in dev set: id001", "expected one of train"),
+        ("identities in other set: id001", "expected one of train"),
         ("id001 id002", "names no identity"),
         ("", "names no identity"),
     ],
@@ -62,8 +70,10 @@ def test_splits_as_csv(tmp_path: Path) -> None:
     path = tmp_path / "split.csv"
     path.write_text("driver;Split\nzoë b;Validation\n007;train\n", encoding="utf-8")
     assert dict(read_splits(path).of) == {"zoë b": "val", "007": "train"}
-    path.write_text("driver,split\na,dev\n")
-    with pytest.raises(LayoutError, match=r"line 2: .*'dev'"):
+    path.write_text("driver,split\na,dev\nb,Development\n")
+    assert dict(read_splits(path).of) == {"a": "val", "b": "val"}
+    path.write_text("driver,split\na,held out\n")
+    with pytest.raises(LayoutError, match=r"line 2: .*'held out'"):
         read_splits(path)
     path.write_bytes(b"driver,split\n\xff,test\n")
     with pytest.raises(LayoutError, match="UTF-8"):

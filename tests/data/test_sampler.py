@@ -1,10 +1,13 @@
 """P x K batches."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from whodrives.data.record import Record
 from whodrives.data.sampler import PKSampler, spread
@@ -43,6 +46,27 @@ def test_spread_uses_everything_before_anything_twice() -> None:
     picks = spread(np.random.default_rng(0), 3, 7)
     assert sorted(Counter(picks.tolist()).values()) == [2, 2, 3]
     assert set(picks[:3].tolist()) == {0, 1, 2}
+
+
+@settings(deadline=None)
+@given(st.integers(2, 4), st.integers(1, 5), st.integers(1, 24), st.integers(0, 99))
+def test_no_video_comes_twice_before_its_recording_is_used_up(takes: int, videos: int, samples: int, seed: int) -> None:
+    pool = records(2, takes, videos)
+    batch = PKSampler(pool, 2, samples, seed).batch(0)
+    of_videos, of_recordings = Counter(batch), Counter(pool[n].recording for n in batch)
+    assert sum(of_videos.values()) == 2 * samples
+    for recording, drawn in of_recordings.items():
+        counts = [of_videos[n] for n, record in enumerate(pool) if record.recording == recording]
+        assert max(counts) - min(counts) <= 1
+        assert sum(counts) == drawn
+
+
+def test_drawing_is_uniform_over_recordings_first() -> None:
+    pool = [*records(2, 1, 1), *(replace(one, recording="other") for one in records(2, 1, 4))]
+    sampler = PKSampler(pool, 2, 2, seed=3)
+    drawn = Counter(n for step in range(400) for n in sampler.batch(step))
+    assert drawn[0] == drawn[1] == 400
+    assert all(60 < drawn[n] < 140 for n in range(2, 10))
 
 
 def test_too_few_drivers_or_recordings() -> None:

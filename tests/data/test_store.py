@@ -18,7 +18,8 @@ from PIL import Image
 from whodrives.data.record import Record
 from whodrives.data.store import FrameStore
 from whodrives.data.store_codec import CODECS, load_codec
-from whodrives.data.store_errors import StoreError
+from whodrives.data.store_errors import StoreDamageError, StoreError
+from whodrives.data.store_files import LocalFiles
 from whodrives.data.store_pack import PackProgress, pack
 from whodrives.errors import InputError
 from whodrives.video import PreprocessingContract, load_frames
@@ -330,3 +331,23 @@ def test_progress_is_told(records: list[Record], tmp_path: Path) -> None:
     both = [record(tmp_path / "no.mp4"), records[1]]
     pack(both, tmp_path / "store", contract=CONTRACT, progress=told.append)
     assert [(one.done, one.total, one.failed, bool(one.reason)) for one in told] == [(1, 2, 1, True), (2, 2, 1, False)]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), PermissionError(13, "Permission denied"), TimeoutError()]
+)
+def test_what_cannot_be_read_now_is_not_damaged(place: Path, error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FrameStore.open(place, check="always")
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(LocalFiles, "read_into", refuse)
+    for call in (lambda: store.window(0, 0, 4), store.verify):
+        with pytest.raises(StoreError, match=r"\.bin: cannot be read now \(.+\), .*try again") as caught:
+            call()
+        assert not isinstance(caught.value, StoreDamageError)
+        assert "Delete" not in str(caught.value)
+    assert store.damaged == {}
+    monkeypatch.undo()
+    assert store.window(0, 0, 4).valid == 4

@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from test_store import CONTRACT, record, write_video
 
+from whodrives.data import store_shards
 from whodrives.data.lock import BusyError
 from whodrives.data.record import Record
 from whodrives.data.store import FrameStore
@@ -42,7 +45,9 @@ def test_any_number_of_workers_gives_the_same_store(source: list[Record], tmp_pa
         pack(source, tmp_path / str(workers), contract=CONTRACT, workers=workers, shard_bytes=50_000)
     assert shards(tmp_path / "1") == shards(tmp_path / "3")
     assert len(shards(tmp_path / "1")) > 4
-    assert not (tmp_path / "3" / "work").exists()
+    assert {path.name for path in (tmp_path / "3").iterdir()} == {
+        ".lock", "failed.parquet", "index.parquet", "shards", "store.json",
+    }  # fmt: skip
 
 
 def test_a_second_run_decodes_what_is_missing(source: list[Record], tmp_path: Path) -> None:
@@ -290,25 +295,106 @@ def test_only_an_empty_folder_becomes_a_store(source: list[Record], tmp_path: Pa
     assert precious.read_bytes() == b"mine"
 
 
-def test_corrected_labels_last(source: list[Record], tmp_path: Path) -> None:
-    pack(source[:2], tmp_path, contract=CONTRACT)
-    corrected = [replace(record, driver="bob", split="test") for record in source[:2]]
-    pack(corrected, tmp_path, contract=CONTRACT)
-    pack(source[2:3], tmp_path, contract=CONTRACT, keep_others=True)
+def test_labels_and_reasons_that_are_no_text(source: list[Record], tmp_path: Path) -> None:
+    odd = tmp_path / "caf\udce9.mp4"
+    try:
+        odd.write_bytes(b"no video")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    result = pack([replace(source[0], driver="caf\udce9"), record(odd)], tmp_path / "store", contract=CONTRACT)
+    assert FrameStore.open(tmp_path / "store").records[0].driver == "caf\\xe9"
+    ((path, reason),) = result.failed
+    assert path.endswith("caf\\xe9.mp4")
+    assert "caf\\xe9.mp4" in reason
+
+
+class FailsOnce(FileIO):
+    """A shard's file that lets half of one write through."""
+
+    calls, error = 0, KeyboardInterrupt()
+
+    def write(self, data: Any) -> int:
+        FailsOnce.calls += 1
+        if FailsOnce.calls == 3:
+            super().write(data[:100])
+            raise FailsOnce.error
+        return super().write(data)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_half_a_video_in_a_shard(
+    source: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(store_shards, "FileIO", FailsOnce)
+    monkeypatch.setattr(FailsOnce, "calls", 0)
+    monkeypatch.setattr(FailsOnce, "error", error)
+    with pytest.raises((KeyboardInterrupt, StoreError)):
+        pack(source[:4], tmp_path, contract=CONTRACT)
     store = FrameStore.open(tmp_path)
-    found = {record.path.name: (record.driver, record.split) for record in store.records}
-    assert found[corrected[0].path.name] == found[corrected[1].path.name] == ("bob", "test")
-    assert len(found) == 3
+    assert (len(store), store.verify()) == (2, ())
+    monkeypatch.undo()
+    result = pack(source[:4], tmp_path, contract=CONTRACT)
+    assert (result.kept, result.packed) == (2, 2)
+    assert FrameStore.open(tmp_path).verify() == ()
 
 
-def test_what_is_no_longer_listed_is_no_longer_there(source: list[Record], tmp_path: Path) -> None:
-    pack(source[:3], tmp_path, contract=CONTRACT)
-    result = pack(source[1:3], tmp_path, contract=CONTRACT)
-    assert (result.packed, result.kept, result.videos, result.others) == (0, 2, 2, 1)
-    # It comes back without decoding.
-    assert pack(source[:3], tmp_path, contract=CONTRACT).kept == 3
+def test_half_of_the_first_video_leaves_no_shard(
+    source: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_shards, "FileIO", FailsOnce)
+    monkeypatch.setattr(FailsOnce, "calls", 2)
+    with pytest.raises(KeyboardInterrupt):
+        pack(source[:2], tmp_path, contract=CONTRACT)
+    assert shards(tmp_path) == {}
 
 
-def test_labels_that_are_no_text(source: list[Record], tmp_path: Path) -> None:
-    pack([replace(source[0], driver="caf\udce9")], tmp_path, contract=CONTRACT)
-    assert FrameStore.open(tmp_path).records[0].driver == "caf\\xe9"
+def test_a_work_file_of_another_length(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "0.bin").write_bytes(b"abc")
+    writer = store_shards.ShardWriter(tmp_path, 0, 100)
+    with pytest.raises(StoreError, match="has 3 bytes, its chunks 4"):
+        writer.append(tmp_path / "0.bin", {"chunk_bytes": [2, 2]})
+    writer.finish()
+    assert list(tmp_path.glob("shards/*")) == []
+
+
+@pytest.mark.parametrize("moment", ["open", "write", "close"])
+def test_a_disk_that_refuses_is_no_bad_video(
+    source: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    opened = Path.open
+
+    def refusing(path: Path, *words: Any, **more: Any) -> Any:
+        stream = opened(path, *words, **more)
+        if path.parent.name.startswith(".whodrives-work") and words == ("wb",):
+            if moment == "open":
+                stream.close()
+                raise OSError(122, "Disk quota exceeded")
+            return Refusing(stream, moment)
+        return stream
+
+    monkeypatch.setattr(Path, "open", refusing)
+    with pytest.raises(StoreError, match=r"Disk quota exceeded.*free space"):
+        pack(source[:1], tmp_path, contract=CONTRACT)
+    monkeypatch.undo()
+    result = pack(source[:1], tmp_path, contract=CONTRACT)
+    assert (result.packed, result.failed) == (1, ())
+
+
+class Refusing:
+    """A file on a disk whose quota is used up."""
+
+    def __init__(self, stream: Any, moment: str) -> None:
+        self.stream, self.moment = stream, moment
+
+    def write(self, data: bytes) -> None:
+        if self.moment == "write":
+            raise OSError(122, "Disk quota exceeded")
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+    def close(self) -> None:
+        self.stream.close()
+        if self.moment == "close":
+            raise OSError(122, "Disk quota exceeded")

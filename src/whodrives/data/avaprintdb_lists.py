@@ -115,7 +115,7 @@ def source_clips(*corpora: str | Path) -> dict[str, Path]:
     """
     of: dict[str, Path] = {}
     for root in corpora:
-        for parts, names in videos_by_folder(root, (*VIDEO_SUFFIXES, ".MP4")):
+        for parts, names in videos_by_folder(root, VIDEO_SUFFIXES):
             folder = Path(root, *parts)
             for name in names:
                 stem = os.path.splitext(name)[0]

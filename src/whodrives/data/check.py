@@ -13,7 +13,7 @@ from typing import Any
 
 from whodrives.data.check_file import DEPTHS, FileCheck, look_at
 from whodrives.data.duplicates import find_duplicates
-from whodrives.data.listing import Listing
+from whodrives.data.listing import Listing, some
 from whodrives.data.pool import over_all
 from whodrives.data.record import Record
 from whodrives.errors import InputError
@@ -62,7 +62,8 @@ class Report:
     ----------
     layout, root, notes : as in the listing. depth : how far files were looked into, of `DEPTHS`.
     total : all records. splits, generators : the same by split and by generator. bytes : of all files.
-    layout_problems : files and tables against the layout. bad_files : missing, unreadable, damaged or under 2 frames.
+    layout_problems : files and tables against the layout, and paths in several records.
+    bad_files : missing, unreadable, damaged or under 2 frames.
     duplicates : groups of paths of equal content; None when files were not opened. overlaps : between splits.
     short : videos of 2 to 63 frames. fps, resolutions, licences, research_use, publication_use : histograms.
     """
@@ -112,6 +113,14 @@ def tally(records: Sequence[Record]) -> Tally:
     )
 
 
+def find_repeated(records: Sequence[Record]) -> list[list[Record]]:
+    """Records that share a path, however it is written, in groups of two or more."""
+    of: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        of[os.path.normpath(record.path)].append(record)
+    return [group for group in of.values() if len(group) > 1]
+
+
 def find_overlaps(records: Sequence[Record]) -> tuple[Overlap, ...]:
     """Pairs of splits that share an identity; records without a split do not count."""
     of: dict[str, set[str]] = defaultdict(set)
@@ -147,9 +156,10 @@ def check(
     records = listing.records
     items = [(str(record.path), record.is_frames) for record in records]
     found = over_all(partial(_look, depth=depth), items, workers, advance)
+    repeated = find_repeated(records)
     duplicates = None
     if depth != "sizes":
-        sizes = {path: seen.size for (path, frames), seen in zip(items, found) if not frames}
+        sizes = {os.path.normpath(path): seen.size for (path, frames), seen in zip(items, found) if not frames}
         duplicates = tuple(find_duplicates(sizes, workers))
     fine = [seen for seen in found if not seen.error]
     root = Path(os.path.abspath(listing.root))
@@ -162,7 +172,7 @@ def check(
         splits=_by(records, lambda record: record.split or NO_SPLIT),
         generators=_by(records, lambda record: record.generator),
         bytes=sum(seen.size for seen in found),
-        layout_problems=listing.problems,
+        layout_problems=(*listing.problems, *map(_repetition, repeated)),
         bad_files=tuple(BadFile(path, seen.error, seen.message) for (path, _), seen in zip(items, found) if seen.error),
         duplicates=duplicates,
         overlaps=find_overlaps(records),
@@ -178,6 +188,11 @@ def check(
 def _look(item: tuple[str, bool], depth: str) -> FileCheck:
     path, is_frames = item
     return look_at(path, depth, is_frames)
+
+
+def _repetition(group: Sequence[Record]) -> str:
+    drivers = some({record.driver for record in group})
+    return f"{group[0].path}: stands in {len(group)} records (driver {drivers}); keep one of them"
 
 
 def _by(records: Sequence[Record], key: Callable[[Record], str]) -> dict[str, Tally]:

@@ -17,7 +17,8 @@ from whodrives.data.errors import Complain, LayoutError
 from whodrives.data.listing import Options, Read
 from whodrives.data.nvfair import VIDEO
 from whodrives.data.record import Record
-from whodrives.data.splits import identity_notes, put_into_splits, read_splits
+from whodrives.data.splits import give_splits
+from whodrives.data.takes import take_of
 from whodrives.data.tree import folder_prefix, videos_by_folder
 
 GENERATOR = "gagavatar"
@@ -68,9 +69,7 @@ def read(root: Path, options: Options, complain: Complain) -> Read:
     for parts, names in folders:
         _read_folder(root, parts, names, order, records, shared, complain)
     if options.splits is not None:
-        splits = read_splits(options.splits)
-        records = put_into_splits(records, splits.of)
-        notes += identity_notes(splits, {record.driver for record in records} | {record.target for record in records})
+        records = give_splits(records, options.splits, notes)
     return Read(records, notes)
 
 
@@ -158,7 +157,7 @@ def _read_folder(
         if told and told != driver.removeprefix("C"):
             complain(LayoutError(f"{prefix}{name}: is a clip of {told}, but lies in the folder of {driver}; move it"))
             continue
-        recording = f"{driver}/{clip}"
+        recording = f"{driver}/{take_of(clip)}"
         records.append(
             Record(
                 prefix + name,  # type: ignore[arg-type]  # text until somebody asks for the Path

@@ -8,7 +8,7 @@ from whodrives.data import avaprintdb_read, folder, gagavatar, manifest, nvfair_
 from whodrives.data.errors import Complain, LayoutError, refuse
 from whodrives.data.listing import Layout, Listing, Options, Read
 from whodrives.data.record import Record
-from whodrives.data.splits import put_into_splits, read_splits
+from whodrives.data.splits import give_splits
 
 
 def _manifest_found(root: Path) -> bool:
@@ -17,9 +17,10 @@ def _manifest_found(root: Path) -> bool:
 
 def _manifest_read(root: Path, options: Options, complain: Complain) -> Read:
     records = manifest.read_manifest(root, complain)
+    notes = manifest.manifest_notes(root)
     if options.splits is not None:
-        records = put_into_splits(records, read_splits(options.splits).of)
-    return Read(records, manifest.manifest_notes(root))
+        records = give_splits(records, options.splits, notes)
+    return Read(records, notes)
 
 
 # In the order in which "auto" tries them: what is told by less comes later.

@@ -16,10 +16,10 @@ class BusyError(WhodrivesError):
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[bool]:
     """Hold `folder` for this process alone; the lock ends with the process, however that ends.
 
-    Where the system has no POSIX locks (Windows), nothing is locked.
+    Gives True; where the system has no POSIX locks (Windows), nothing is locked, and it gives False.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:
-        yield
+        yield False
         return
     with (folder / NAME).open("a") as file:
         try:
@@ -38,4 +38,4 @@ def locked(folder: Path) -> Iterator[None]:
             raise BusyError(
                 f"{folder}: another run is writing here; wait for its end, or choose another folder"
             ) from None
-        yield
+        yield True

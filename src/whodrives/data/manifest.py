@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import posixpath
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def read_manifest(root: str | Path, complain: Complain = refuse) -> list[Record]
     Raises
     ------
     ManifestError
-        No such file, a column is missing, a value is malformed, or a path leaves the folder.
+        No such file, a column is missing, a value is malformed, a path leaves the folder, or stands in two rows.
     """
     path = manifest_file(root)
     if not path.is_file():
@@ -125,11 +126,17 @@ def read_manifest(root: str | Path, complain: Complain = refuse) -> list[Record]
     records: list[Record] = []
     folder = str(path.parent)
     shared: dict[str, str] = {}
+    lines: dict[str, int] = {}
     for line, cells in table.rows:
         try:
-            records.append(_record(folder, table, cells, shared))
+            record = _record(folder, table, cells, shared)
+            before = lines.setdefault(posixpath.normpath(cells[0]), line)
+            if before != line:
+                raise LayoutError(f"path {cells[0]!r} is named in line {before} already; keep one of the two rows")
         except LayoutError as error:
             complain(ManifestError(f"{path}: line {line}: {error}"))
+        else:
+            records.append(record)
     return records
 
 
@@ -151,14 +158,13 @@ def manifest_file(root: str | Path) -> Path:
 
 
 def _record(folder: str, table: Table, cells: tuple[str, ...], shared: dict[str, str]) -> Record:
-    place = cells[0]
+    place = posixpath.normpath(cells[0]) if cells[0] else ""
     # Cells are new text in every row; the few names among them are kept once.
     target, driver, generator, source, is_self, licence, recording, split, research, publication = [
         shared.setdefault(text, text) for text in cells[1:]
     ]
-    parts = place.split("/")
-    if not place.strip() or ".." in parts or not parts[0] or os.path.isabs(place):
-        raise LayoutError(f"path {place!r} must lie inside {folder}; put the manifest above all its videos")
+    if not place.strip() or place == "." or ".." in cells[0].split("/") or os.path.isabs(place):
+        raise LayoutError(f"path {cells[0]!r} must lie inside {folder}; put the manifest above all its videos")
     if not driver:
         raise LayoutError("driving_identity is empty; every labelled video needs one")
     target = target or driver

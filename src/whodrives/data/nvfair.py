@@ -16,6 +16,7 @@ from whodrives.data.manifest import NAME as MANIFEST
 from whodrives.data.manifest import check_finished, read_manifest
 from whodrives.data.nvfair_table import UNKNOWN, PerFile
 from whodrives.data.record import ORIGINAL, Record
+from whodrives.data.takes import take_of
 from whodrives.data.tree import folder_prefix, videos_by_folder
 
 ORIGINALS, SUFFIX, SEPARATOR, VIDEO = "originals", "-generated", "--", ".mp4"
@@ -51,16 +52,14 @@ def split_stem(stem: str, target: str) -> tuple[str, str] | None:
     """(driving clip, driver) of a synthetic video's name without its ending; None when it does not follow the rule.
 
     The driver is the last ``--`` field, the clip what stands between it and the target (clips may hold ``--``
-    themselves); names of two fields, which lack the target, stand for a clip of their own.
+    themselves). Names of two fields lack the target: ``<clip>--<driver>``.
     """
     fields = stem.split(SEPARATOR)
     count = len(fields)
     if count == 3:
         _, clip, driver = fields
     elif count == 2:
-        clip, driver = stem, fields[1]
-        if not fields[0]:
-            return None
+        clip, driver = fields
     elif count > 3 and fields[0] == target:
         clip, driver = SEPARATOR.join(fields[1:-1]), fields[-1]
     else:
@@ -72,7 +71,8 @@ def parse_path(root: str | Path, path: str | Path, splits: Mapping[str, str] | N
     """The record of one video file, from its place and name alone; the file is not opened.
 
     The target is the folder after the generator's, the driver the last ``--`` field (names of two and of three fields
-    are both in use), the driving clip what stands between, or without it the whole name.
+    are both in use), the driving clip what stands before it and after the target. The recording is the driver and
+    the clip's take (`take_of`), the same for originals and for renderings under either kind of name.
 
     Parameters
     ----------
@@ -168,10 +168,10 @@ def _records(
             )
             continue
         clip, driver = fields
-        if not original and clip != stem and not name.startswith(start):
+        if not original and not name.startswith(start) and stem.count(SEPARATOR) > 1:
             odd.append(prefix + name)
         driver = shared.setdefault(driver, driver)
-        recording = f"{driver}/{clip}"
+        recording = f"{driver}/{take_of(clip)}"
         split = split_with.get(driver)
         if split is None:
             split = split_with[driver] = joint_split(splits, driver, target)

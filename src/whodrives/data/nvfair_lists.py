@@ -13,6 +13,7 @@ from whodrives.data.errors import Complain, LayoutError, refuse
 from whodrives.data.nvfair import SEPARATOR, VIDEO, split_stem
 from whodrives.data.record import ORIGINAL, Record
 from whodrives.data.tables import read_table, yes_no
+from whodrives.data.takes import take_of
 
 FILES = {"train": "train_files.csv", "val": "val_files.csv", "test": "test_files.csv"}
 COLUMNS = (
@@ -81,7 +82,7 @@ def _read_list(
             continue
         stem = place.rsplit("/", 1)[1][:-4]
         clip = stem if generator == ORIGINAL else (split_stem(stem, target) or ("",))[0]
-        recording = f"{driver}/{clip}"
+        recording = f"{driver}/{take_of(clip)}"
         records.append(
             Record(
                 base + (place[:-4] if frames else place),  # type: ignore[arg-type]  # text until the Path is asked for

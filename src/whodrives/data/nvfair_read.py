@@ -9,27 +9,38 @@ from whodrives.data.errors import Complain, LayoutError
 from whodrives.data.listing import Options, Read, some
 from whodrives.data.manifest import NAME as MANIFEST
 from whodrives.data.manifest import read_manifest
-from whodrives.data.nvfair import SUFFIX, generator_of, list_videos
+from whodrives.data.nvfair import ORIGINALS, SUFFIX, generator_of, list_videos
 from whodrives.data.nvfair_lists import has_lists, read_lists
 from whodrives.data.nvfair_table import CSV_NAME, XLSX_NAME, PerFile, read_per_file
 from whodrives.data.record import ORIGINAL, Record
-from whodrives.data.splits import Splits, identity_notes, put_into_splits, read_sources, read_splits
+from whodrives.data.splits import Splits, give_splits, identity_notes, read_sources, read_splits
 
 SPLITS_FILE, SOURCES_FILE = "train_val_test_splits.txt", "subject_sources.txt"
 SOURCES = ("NVIDIA-VC-subset", "RAVDESS", "CREMA-D")
 LISTED, PUBLISHED = (111, 15, 35), (112, 14, 35)
-LOOKS_FOR = f"<source>/originals or <source>/<generator>{SUFFIX} folders, or train_files.csv and its like"
+LOOKS_FOR = (
+    f"<source>/<generator>{SUFFIX}/<target>, {', '.join(SOURCES)} with {ORIGINALS}/<identity>, or train_files.csv and "
+    "its like"
+)
+# That one of them lies beside the folders tells NVFAIR where sources have other names.
+_BESIDE = (SPLITS_FILE, SOURCES_FILE, CSV_NAME, XLSX_NAME)
 
 
 def found(root: Path) -> bool:
-    """Whether a folder looks like NVFAIR's root: ``<source>/<generator folder>/<target>`` are folders."""
+    """Whether a folder looks like NVFAIR's root: ``<source>/<generator folder>/<target>`` are folders.
+
+    ``<name>/originals/<name>`` alone could be a person's own recordings: then the source must be one of NVFAIR's, or
+    one of its lists lie in `root`.
+    """
     if has_lists(root):
         return True
+    listed = any((root / name).is_file() for name in _BESIDE)
     for source in os.scandir(root):
         if source.is_dir() and not source.name.startswith("."):
+            known = listed or source.name in SOURCES
             with os.scandir(source.path) as below:
-                folders = [entry.path for entry in below if generator_of(entry.name) and entry.is_dir()]
-            if any(map(_has_folder, folders)):
+                kinds = [(generator_of(entry.name), entry.path) for entry in below if entry.is_dir()]
+            if any(kind and (known or kind != ORIGINAL) and _has_folder(path) for kind, path in kinds):
                 return True
     return False
 
@@ -49,15 +60,16 @@ def read(root: Path, options: Options, complain: Complain) -> Read:
         records = read_lists(root, options.frames, complain)
         notes = ["read from the split lists; new_path names the files"]
         if options.splits is not None:
-            records = put_into_splits(records, read_splits(options.splits).of)
+            records = give_splits(records, options.splits, notes)
         return Read(records, notes)
     if options.frames is not None:
         raise LayoutError(f"{root}: frame folders are named by split lists, and none lies here; leave the option out")
     if (root / MANIFEST).is_file():
         records = read_manifest(root, complain)
+        notes = [f"read from {MANIFEST}"]
         if options.splits is not None:
-            records = put_into_splits(records, read_splits(options.splits).of)
-        return Read(records, [f"read from {MANIFEST}"])
+            records = give_splits(records, options.splits, notes)
+        return Read(records, notes)
     splits, notes = _splits(root, options)
     table = _table(root, options, notes)
     odd: list[str] = []

@@ -9,7 +9,9 @@ from pathlib import Path
 from whodrives.errors import InputError
 
 ORIGINAL = "original"
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ogv", ".3gp")
+VIDEO_SUFFIXES = (
+    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ogv", ".3gp", ".mts", ".m2ts",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

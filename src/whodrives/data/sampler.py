@@ -21,7 +21,9 @@ class PKSampler:
     """Batches of indices into a list of records: `identities` drivers, `samples` videos of each.
 
     A batch is a function of (seed, step) alone, so that a resumed run goes on as if it had never stopped. The K videos
-    of a driver come from as many different recordings as it has: clips of one take share more than the driver.
+    of a driver come from as many different recordings as it has: clips of one take share more than the driver. Drawing
+    is uniform over recordings first, then over a recording's videos, without putting back: a video of a recording with
+    few comes more often than one of many, and twice in a batch only when its recording has fewer than are drawn of it.
 
     Parameters
     ----------
@@ -51,8 +53,9 @@ class PKSampler:
         out = []
         for driver in rng.choice(len(self.takes), self.identities, replace=False):
             recordings = self.takes[driver]
-            for take in spread(rng, len(recordings), self.samples):
-                out.append(int(rng.choice(recordings[take])))
+            takes = spread(rng, len(recordings), self.samples).tolist()
+            picks = {take: iter(spread(rng, len(recordings[take]), takes.count(take))) for take in sorted(set(takes))}
+            out += [recordings[take][next(picks[take])] for take in takes]
         return out
 
     def __len__(self) -> int:

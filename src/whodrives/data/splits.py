@@ -16,7 +16,7 @@ from whodrives.data.tables import read_table
 SPLITS = ("train", "val", "test")
 _NAMES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
+    "dev": "val", "development": "val", "test": "test", "testing": "test",
 }  # fmt: skip
 _COLUMNS = {
     "identity": ("identity", "identity_id", "driver", "person", "subject", "portrait", "id"),
@@ -24,7 +24,8 @@ _COLUMNS = {
 }
 _SECTION = re.compile(r"identities\s+in\s+(?:the\s+)?(\w+)\s+set\s*:?", re.IGNORECASE)
 _WORD = re.compile(r"[^\s,;:'\"\[\](){}]+")
-_IDENTITY = re.compile(r"id\d{3}|Actor_\d{2}|\d{4}")
+# NVIDIA-VC-subset, RAVDESS, and CREMA-D's 1001 to 1091: any other number is a year or a count.
+_IDENTITY = re.compile(r"id\d{3}|Actor_\d{2}|10(?:0[1-9]|[1-8]\d|9[01])")
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,17 @@ def read_sources(path: str | Path, known: Sequence[str]) -> dict[str, str]:
 def put_into_splits(records: Sequence[Record], splits: Mapping[str, str]) -> list[Record]:
     """The records with the split of both their identities; empty where driver and target are not in one."""
     return [replace(record, split=joint_split(splits, record.driver, record.target)) for record in records]
+
+
+def give_splits(records: Sequence[Record], path: Path, notes: list[str]) -> list[Record]:
+    """The records with the splits of a list alone; `notes` gets sentences on identities that only one of both has.
+
+    A list replaces what folders and columns say, so that whom it forgets is in no split: taken from the folders
+    instead, somebody could be in training by one source and in test by another.
+    """
+    splits = read_splits(path)
+    notes += identity_notes(splits, {record.driver for record in records} | {record.target for record in records})
+    return put_into_splits(records, splits.of)
 
 
 def identity_notes(splits: Splits, identities: set[str]) -> list[str]:

@@ -21,6 +21,8 @@ from whodrives.errors import InputError
 from whodrives.video.contract import PreprocessingContract
 
 CHECKS = ("first", "always", "never")
+# Missing, cut short, other bytes. What else a system or a network refuses may work the next time.
+_DAMAGE = (FileNotFoundError, ShortFileError, ValueError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +124,9 @@ class FrameStore:
         InputError
             No such video, `start` outside of it, or `length` under 1.
         StoreDamageError
-            The bytes cannot be read back; the damage is noted in `damaged`.
+            The bytes are not there, or not those that were written; the damage is noted in `damaged`.
+        StoreError
+            They cannot be read now: too many open files, no permission, a network that does not answer.
         """
         number = self._number(video)
         count = int(self.index.n_frames[number])
@@ -135,8 +139,10 @@ class FrameStore:
         valid = min(length, count - start)
         try:
             self._fill(number, start, frames[:valid])
-        except (ShortFileError, OSError, ValueError) as error:
+        except _DAMAGE as error:
             raise self._note(number, error) from error
+        except OSError as error:
+            raise self._unread(number, error) from error
         frames[valid:] = frames[valid - 1]
         return StoredClip(frames[:, None], start, valid)
 
@@ -145,7 +151,10 @@ class FrameStore:
         return self.window(video, 0, int(self.index.n_frames[self._number(video)]))
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> tuple[Damage, ...]:
-        """Read every byte and compare every checksum: all videos that are damaged. `progress(done, of all)`."""
+        """Read every byte and compare every checksum: all videos that are damaged. `progress(done, of all)`.
+
+        Raises StoreError when a shard cannot be read now, which says nothing of its bytes.
+        """
         found = []
         # In the order of the bytes: a disk reads them in one go.
         order = np.lexsort((self.index.offset, self.index.shard))
@@ -153,9 +162,11 @@ class FrameStore:
             first, last = self.index.chunk_start[number : number + 2]
             try:
                 self._chunks(int(number), int(first), int(last), check=True)
-            except (ShortFileError, OSError, ValueError) as error:
+            except _DAMAGE as error:
                 self._note(int(number), error)
                 found.append(self.damaged[int(number)])
+            except OSError as error:
+                raise self._unread(int(number), error) from error
             if progress is not None:
                 progress(done + 1, len(self))
         return tuple(sorted(found, key=lambda damage: damage.video))
@@ -211,10 +222,16 @@ class FrameStore:
         """Remember the damage of a video."""
         shard = self._files.name(self._shard(number))
         path = self.records[number].path.as_posix()
-        missing = isinstance(error, FileNotFoundError)
-        problem = "is missing" if missing else str(getattr(error, "strerror", None) or error)
+        problem = "is missing" if isinstance(error, FileNotFoundError) else str(error)
         self.damaged[number] = Damage(number, path, shard, problem)
         return StoreDamageError(number, path, shard, problem)
+
+    def _unread(self, number: int, error: OSError) -> StoreError:
+        shard, path = self._files.name(self._shard(number)), self.records[number].path.as_posix()
+        problem = error.strerror or str(error) or type(error).__name__
+        return StoreError(
+            f"{shard}: cannot be read now ({problem}), for frames of {path}; try again, nothing says that it is damaged"
+        )
 
 
 def _read(files: StoreFiles, name: str) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,8 @@ def decode_job(job: Job, settings: DecodeSettings) -> Decoded:
     try:
         return _decode(job, settings, file)
     except Exception as error:
-        file.unlink(missing_ok=True)
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
         text = str(error) if isinstance(error, WhodrivesError) else f"{job.path}: {type(error).__name__}: {error}"
         return Decoded(job.number, kind=type(error).__name__, reason=text)
 
@@ -85,25 +86,25 @@ def _decode(job: Job, settings: DecodeSettings, file: Path) -> Decoded:
 def _write(
     file: Path, images: Iterator[NDArray[np.uint8]], settings: DecodeSettings
 ) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
-    """Frames, and bytes and CRC-32 of each chunk."""
+    """Frames, and bytes and CRC-32 of each chunk. Raises StoreError when `file` cannot be written."""
     codec = load_codec(settings.codec)
     side = settings.contract.size
     chunk = np.empty((settings.chunk_frames, side, side), np.uint8)
     lengths: list[int] = []
     sums: list[int] = []
     count = 0
-    with _created(file) as out:
+    with _disk(file):
+        out = file.open("wb")
 
-        def flush(held: int) -> None:
-            data = codec.encode(chunk[:held])
-            try:
-                out.write(data)
-                out.flush()
-            except OSError as error:
-                raise _no_room(file, error) from None
-            lengths.append(len(data))
-            sums.append(zlib.crc32(data))
+    def flush(held: int) -> None:
+        data = codec.encode(chunk[:held])
+        with _disk(file):
+            out.write(data)
+            out.flush()
+        lengths.append(len(data))
+        sums.append(zlib.crc32(data))
 
+    try:
         for image in images:
             chunk[count % len(chunk)] = image
             count += 1
@@ -111,15 +112,16 @@ def _write(
                 flush(len(chunk))
         if count % len(chunk):
             flush(count % len(chunk))
+    finally:
+        with _disk(file):
+            out.close()
     return count, tuple(lengths), tuple(sums)
 
 
-def _created(file: Path) -> BinaryIO:
+@contextmanager
+def _disk(file: Path) -> Iterator[None]:
+    """What the disk refuses says nothing of the video: a StoreError."""
     try:
-        return file.open("wb")
+        yield
     except OSError as error:
-        raise _no_room(file, error) from None
-
-
-def _no_room(file: Path, error: OSError) -> StoreError:
-    return StoreError(f"{file}: cannot be written ({error.strerror}); free space and pack again")
+        raise StoreError(f"{file}: cannot be written ({error.strerror or error}); free space and pack again") from None

@@ -5,15 +5,17 @@
 - ``failed.parquet``: one row a video that could not be decoded, with the reason.
 - ``shards/00000.bin``: chunks of frames, one after the other.
 - ``shards/00000.parquet``: the rows of this shard; it exists once the shard is complete.
-- ``work/``: while packing, decoded videos on their way into a shard.
+- ``.whodrives-work-<process>-<random>/``: while packing, decoded videos on their way into a shard.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from whodrives.data.store_errors import StoreError
 from whodrives.errors import WhodrivesError
 from whodrives.video.contract import PreprocessingContract
 
-HEADER, INDEX, FAILED, SHARDS, WORK = "store.json", "index.parquet", "failed.parquet", "shards", ".whodrives-work"
+HEADER, INDEX, FAILED, SHARDS = "store.json", "index.parquet", "failed.parquet", "shards"
 FORMAT, VERSION = "whodrives-frame-store", 1
 # Every field of a record but its path; those that are no text are yes, no or (null) not stated.
 TEXT = {item.name: item.type == "str" for item in fields(Record) if item.name != "path"}
@@ -37,6 +39,7 @@ SCHEMA = pa.schema(
         ("path", pa.string()),
         *_LABEL_FIELDS,
         ("stamp", pa.string()),  # tells whether the file is still the one that was decoded
+        ("root", pa.string()),  # which folder the path is relative to, see `stored_name`
         ("n_frames", pa.int64()),
         ("fps", pa.float64()),  # null: a folder of frames whose rate nobody stated
         ("source_fps", pa.float64()),
@@ -110,26 +113,41 @@ def shard_name(number: int) -> str:
     return f"{SHARDS}/{number:05d}.bin"
 
 
-def stored_path(path: Path, root: Path | None) -> str:
-    """The name of a video in the store: relative to `root` if it lies there, with /, as text that Parquet can hold."""
+def stored_name(path: Path, root: Path | None) -> tuple[str, str]:
+    """The name of a video in the store: relative to `root` if it lies there, with /, as text that Parquet can hold.
+
+    Beside it a digest of the folder that the name is relative to, empty for an absolute one: the same name under
+    another folder is another video. A digest, because stores are handed on and their makers' paths concern nobody.
+    """
+    base: Path | None = None if path.is_absolute() else Path()
     if root is not None and path.is_relative_to(root):
-        path = path.relative_to(root)
-    return _plain(path.as_posix())
+        path, base = path.relative_to(root), root
+    return storable(path.as_posix()), "" if base is None else _folder_digest(os.path.realpath(base))
 
 
-def _plain(text: str) -> str:
-    # Names that are no valid UTF-8 are legal on Linux, and labels come from names.
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+@lru_cache(maxsize=16)
+def _folder_digest(real: str) -> str:
+    return hashlib.blake2b(os.fsencode(real), digest_size=8).hexdigest()
+
+
+def storable(text: str) -> str:
+    """Text that Parquet can hold: names that are no valid UTF-8 are legal on Linux, and labels come from names."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def labels_of(record: Record) -> dict[str, Any]:
     """The label columns of a record, text that Parquet can hold."""
-    return {name: _plain(getattr(record, name)) if text else getattr(record, name) for name, text in TEXT.items()}
+    return {name: storable(getattr(record, name)) if text else getattr(record, name) for name, text in TEXT.items()}
+
+
+def partial_file(path: Path) -> Path:
+    """Where `write_file` writes until the file is whole."""
+    return path.with_name(f".{path.name}.part")
 
 
 def write_file(path: Path, data: bytes) -> None:
     """Write aside, flush to the disk and move into place: under its own name a file is always a whole one."""
-    partial = path.with_name(f".{path.name}.part")
+    partial = partial_file(path)
     with partial.open("wb") as stream:
         stream.write(data)
         stream.flush()
@@ -146,10 +164,10 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]] | pa.Table, schema
 
 
 def read_table(data: bytes | pa.Buffer, schema: pa.Schema, where: str) -> pa.Table:
-    """Inverse of `write_table`; a label that the writer did not know is null. Raises StoreError naming `where`."""
+    """Inverse of `write_table`; a label or root that the writer did not know is null. StoreError names `where`."""
     try:
         table = pq.read_table(pa.BufferReader(data))
-        for name in set(LABELS) - set(table.column_names):
+        for name in set(schema.names) & {*LABELS, "root"} - set(table.column_names):
             table = table.append_column(schema.field(name), pa.nulls(len(table), schema.field(name).type))
         return table.select(schema.names).cast(schema)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 
+from whodrives.data.store_errors import StoreError
 from whodrives.data.store_layout import SCHEMA, SHARDS, read_table, shard_name, write_table
 
 
@@ -60,43 +61,58 @@ class ShardWriter:
 
     def __init__(self, root: Path, first: int, limit: int) -> None:
         self.root, self.number, self.limit = root, first, limit
+        # A video counts once its row stands here: whatever interrupts a run, bytes behind the last row are cut off.
         self.rows: list[dict[str, Any]] = []
-        self.size = 0
-        self._stream: BinaryIO | None = None
+        self._stream: FileIO | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the current shard that rows speak of."""
+        return self.rows[-1]["offset"] + sum(self.rows[-1]["chunk_bytes"]) if self.rows else 0
 
     def _partial(self) -> Path:
         path = self.root / shard_name(self.number)
         return path.with_name(f".{path.name}.part")
 
     def append(self, file: Path, row: Mapping[str, Any]) -> bool:
-        """Move the bytes of `file` into a shard, with the row of the video; True when a shard was finished first."""
-        size = file.stat().st_size
+        """Move the bytes of `file` into a shard, with the row of the video; True when a shard was finished first.
+
+        Raises
+        ------
+        StoreError
+            `file` is not as long as its chunks: something else has written to it.
+        """
+        size, told = file.stat().st_size, sum(row["chunk_bytes"])
+        if size != told:
+            raise StoreError(f"{file}: has {size} bytes, its chunks {told}; free space and pack again")
         full = bool(self.rows) and self.size + size > self.limit
         if full:
             self.finish()
         if self._stream is None:
-            self._stream = self._partial().open("wb")
-        try:
-            with file.open("rb") as source:
-                shutil.copyfileobj(source, self._stream, 2**20)
-        except BaseException:
-            # Half a video would make the shard longer than its rows say, and with that useless.
-            self._stream.seek(self.size)
-            self._stream.truncate()
-            raise
+            # Unbuffered: what a full disk refuses must not be written later on.
+            self._stream = FileIO(self._partial(), "w")
+        offset = self.size
+        self._stream.seek(offset)
+        with file.open("rb") as source:
+            while piece := source.read(2**20):
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[self._stream.write(rest) or 0 :]
+        self.rows.append({**row, "shard": self.number, "offset": offset})
         file.unlink()
-        self.rows.append({**row, "shard": self.number, "offset": self.size})
-        self.size += size
         return full
 
     def finish(self) -> None:
         """Complete the current shard, if any: bytes on the disk first, then its rows."""
         if self._stream is None:
             return
-        self._stream.flush()
+        self._stream.truncate(self.size)
         os.fsync(self._stream.fileno())
         self._stream.close()
-        self._partial().replace(self.root / shard_name(self.number))
-        write_table(_rows_path(self.root, self.number), self.rows, SCHEMA)
-        self._stream, self.rows, self.size = None, [], 0
-        self.number += 1
+        if self.rows:
+            self._partial().replace(self.root / shard_name(self.number))
+            write_table(_rows_path(self.root, self.number), self.rows, SCHEMA)
+            self.number += 1
+        else:
+            self._partial().unlink()
+        self._stream, self.rows = None, []
