@@ -128,10 +128,10 @@ def test_what_the_data_set_no_longer_holds(call: Caller, tmp_path: Path) -> None
 
 
 def test_the_data_set_is_no_place_for_its_store(call: Caller, tmp_path: Path) -> None:
-    film(tmp_path / "films/work/1.mp4")
+    film(tmp_path / "films" / "work" / "1.mp4")
     for place in (tmp_path / "films", tmp_path / "films/work"):
         assert call("prepare", tmp_path / "films", place).status == 2
-    assert (tmp_path / "films/work/1.mp4").exists()
+    assert (tmp_path / "films" / "work" / "1.mp4").exists()
 
 
 def test_either_store_or_check(call: Caller, tmp_path: Path) -> None:
