@@ -57,7 +57,7 @@ class Study:
         self.root, self.out, self.call = root, root / "out", Caller()
         (root / "recipe.toml").write_text(RECIPE)
         self.first = self.reproduce("--budget", 0)
-        self.second = self.reproduce("--seeds", 2)
+        self.second = self.reproduce("--seeds", 2, "--ledger", root / "ledger.jsonl")
 
     def reproduce(self, *more: object) -> Answer:
         words = ["reproduce", "little", "--recipe", self.root / "recipe.toml", "-o", self.out]
@@ -218,3 +218,14 @@ def test_analyses_of_trained_and_untrained_networks(study: Study) -> None:
     assert face > motion_share
     assert rows["F5C, untrained: d_t"]["share of face"]["value"] < face
     assert 0 <= rows["F5C, trained: embedding"]["swap AUC"]["value"] <= 1
+
+
+def test_every_new_evaluation_stands_in_the_ledger(study: Study, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in (study.root / "ledger.jsonl").read_text().splitlines()]
+    assert len(lines) == 4
+    assert {"date", "commit", "split", "command", "result"} <= set(lines[0])
+    words = ["evaluate", study.checkpoint, study.out / "data" / "test", "--no-controls", "--no-training-auc"]
+    assert study.call(*words, "--ledger", tmp_path / "one.jsonl").status == 0
+    (line,) = (tmp_path / "one.jsonl").read_text().splitlines()
+    known = [one["result"]["protocols"] for one in lines]
+    assert json.loads(line)["result"]["protocols"] in known

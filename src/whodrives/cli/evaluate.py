@@ -43,6 +43,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--frames", type=click.Path(exists=True, file_okay=False, path_type=Path), help="As for prepare.")
 @click.option("--folder-fps", type=float, default=None, help="Frames/s of folders of PNG frames.")
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the report.")
+@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Gets a line for this evaluation.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of shuffling.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Threads that decode.")
 @click.option("--device", default=None, help="cpu, cuda ... (default: a GPU when there is one).")
@@ -66,6 +67,7 @@ def evaluate(
     training_auc: bool,
     folder_fps: float | None,
     out: Path | None,
+    ledger: Path | None,
     seed: int,
     workers: int,
     device: str | None,
@@ -132,6 +134,10 @@ def evaluate(
             device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
             advance=advance,
         )
+    if ledger is not None:
+        from whodrives.reproduction.provenance import append_ledger
+
+        append_ledger(ledger, result)
     written = {}
     if out is not None:
         from whodrives.evaluation.report import write_report

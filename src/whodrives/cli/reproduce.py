@@ -41,6 +41,7 @@ SIMULATED = "simulated"
 @click.option("--metadata", type=_FILE, help="As for prepare.")
 @click.option("--frames", type=click.Path(exists=True, file_okay=False, path_type=Path), help="As for prepare.")
 @click.option("--fps", type=float, default=None, help="Frames/s of --data [every source frame].")
+@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Gets a line for every evaluation.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="For rendering and decoding.")
 @click.option("--device", default=None, help="cpu, cuda ... (default: a GPU when there is one).")
 @json_option
@@ -53,6 +54,7 @@ def reproduce(
     out: Path,
     people: int,
     faces: int,
+    ledger: Path | None,
     workers: int,
     device: str | None,
     as_json: bool,
@@ -90,6 +92,7 @@ def reproduce(
             budget=None if budget is None else budget * 60,
             workers=workers,
             device=device,
+            ledger=ledger,
             on_step=bar.step,
             on_evaluation=bar.evaluation,
         )

@@ -16,7 +16,7 @@ from whodrives.evaluation.labels import VideoLabels
 from whodrives.evaluation.report.result import EvaluationResult, from_json, to_json
 from whodrives.reproduction.judge import CONTROLS, judge
 from whodrives.reproduction.material import Material
-from whodrives.reproduction.provenance import data_digest
+from whodrives.reproduction.provenance import append_ledger, data_digest
 from whodrives.reproduction.runs import Run
 from whodrives.training.subject import load_subject
 from whodrives.training.training_auc import training_auc
@@ -45,9 +45,12 @@ def evaluate_run(
     workers: int = 1,
     device: str = "cpu",
     command: str = "",
+    ledger: Path | None = None,
     advance: Callable[[], object] = lambda: None,
 ) -> Evaluation:
     """Evaluate the last checkpoint of a run on the test videos, or read back what was measured on just these before.
+
+    ledger : file that gets a line for every new evaluation; None: none.
 
     Raises
     ------
@@ -88,6 +91,8 @@ def evaluate_run(
         np.savez(file, vectors=vectors, number=videos.number, padded=padded)
     partial.replace(arrays)
     _write(kept, to_json(result))
+    if ledger is not None:
+        append_ledger(ledger, result)
     labels = VideoLabels.from_records([reader.records[number] for number in videos.number])
     return Evaluation(result, vectors, labels, padded, learned)
 

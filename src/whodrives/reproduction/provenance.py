@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from whodrives.data.record import Record
+from whodrives.evaluation.report.result import EvaluationResult
 
 PACKAGES = ("whodrives", "torch", "numpy", "scipy", "av")
 
@@ -67,3 +69,24 @@ def data_digest(records: Sequence[Record], root: Path | None = None) -> str:
         lines.append("\t".join((path.as_posix(), str(size), *labels)))
     text = "\n".join(sorted(lines)).encode("utf-8", "surrogateescape")
     return hashlib.sha256(text).hexdigest()
+
+
+def append_ledger(path: Path, result: EvaluationResult) -> None:
+    """One line more in a ledger of evaluations, JSON lines: for a claim about test people the first one counts."""
+    origin = result.provenance
+    controls = {name: one.auc for name, one in result.controls.items()}
+    line = {
+        "date": origin.date,
+        "commit": origin.commit,
+        "split": origin.split,
+        "command": origin.command,
+        "model": f"{origin.model} {origin.weights_sha256}",
+        "data": f"{origin.data} {origin.data_sha256}",
+        "result": {
+            "protocols": {name: {"auc": one.auc, "ci95": one.ci95} for name, one in result.protocols.items()},
+            "per_generator": {name: one.value for name, one in result.auc.per_generator.items()},
+            "controls": controls,
+        },
+    }
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")

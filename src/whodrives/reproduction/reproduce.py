@@ -55,6 +55,7 @@ def reproduce(
     budget: float | None = None,
     workers: int = 1,
     device: str = "cpu",
+    ledger: Path | None = None,
     on_step: Callable[[Run, Progress], object] = lambda run, step: None,
     on_evaluation: Callable[[Run], object] = lambda run: None,
 ) -> list[TableResult]:
@@ -63,6 +64,7 @@ def reproduce(
     Parameters
     ----------
     budget : seconds for training, None: no limit; 0 trains nothing. workers : decoding threads.
+    ledger : file that gets a line for every new evaluation.
     on_step, on_evaluation : told of the run at hand. Controls stand in each run's own evaluation, for the first seed.
 
     Raises
@@ -92,6 +94,7 @@ def reproduce(
                         workers=workers,
                         device=device,
                         command=command,
+                        ledger=ledger,
                     )
                 done.append(evaluations[key])
             outcomes.append(Outcome(row, tuple(done), _hours(runs, found)))
