@@ -9,8 +9,8 @@ DIR holds mp4 files and a manifest; every MODEL is NAME=FILE (weights, a preset,
 of 64 frames are cut from each video. `one window` compares window w of one video with window w of another, all four w
 pooled; `mean of 4` compares the means. Protocols: `target` (the paper's: per-target mean, positives are pairs of
 self-reenactments), `pair` (one driver in two recordings against two drivers, all faces), `pair, two faces` (the same,
-only pairs that show two faces), `Eq. 1` (one driver on two faces against two drivers on one). Intervals: 95%, 1,000
-bootstraps over people, drivers and targets together. The linear reference is LDA on the true tracks, fitted on the
+only pairs that show two faces), `Eq. 1` (one driver on two faces against two drivers on one). Intervals: 95%, over
+people. The linear reference is LDA on the true tracks, fitted on the
 train people, on the same stretches of motion.
 
 Exit status 1 when the first MODEL is not better than the UNTRAINED network (a model named `untrained`) in Eq. 1.
@@ -23,7 +23,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,7 @@ def load_model(source: str) -> FingerprintModel:
 
 
 def joined(parts: list[Pairs]) -> Pairs:
-    return Pairs(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("score", "genuine", "first", "second")))
+    return Pairs(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Pairs)))
 
 
 def evaluate(vectors: NDArray[np.floating], records: list[Record]) -> dict[str, dict[str, Interval]]:

@@ -110,7 +110,7 @@ def score(model: FingerprintModel, clips: LabelledClips) -> str:
     """AUC over pairs of different recordings on different faces, with its interval over people."""
     vectors = embed_clips(model, clips.frames)
     pairs = recording_pairs(cosines(vectors), clips.driver, clips.target, clips.recording, faces="different")
-    return str(pairs_interval(pairs, rounds=300))
+    return str(pairs_interval(pairs))
 
 
 def recipe(model: dict[str, object], steps: int, seed: int, identities: int) -> TrainConfig:

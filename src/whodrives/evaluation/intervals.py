@@ -1,75 +1,209 @@
-"""Intervals by resampling people: trials share drivers, so pairs are never resampled on their own."""
+"""Intervals of verification figures over people: trials share drivers, so pairs are never resampled on their own.
+
+How the method was chosen and what it covers: docs/intervals.md.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from whodrives.errors import InputError
+from whodrives.evaluation.metrics import Scores
 from whodrives.evaluation.protocols import Pairs
+from whodrives.evaluation.resampling import (
+    LEVEL,
+    ROUNDS,
+    SEED,
+    Interval,
+    leave_one_out_interval,
+    people_interval,
+)
 
-ROUNDS, SEED, LEVEL = 1000, 0, 0.95
+__all__ = [
+    "Interval",
+    "metric_interval",
+    "paired_pairs_interval",
+    "paired_per_target_interval",
+    "pairs_interval",
+    "people_interval",
+    "per_target_interval",
+    "resampled",
+]
 
 
 @dataclass(frozen=True)
-class Interval:
-    """value : on all people. low, high : percentile interval. rounds : resamples that had both kinds of trials."""
+class _Leaves:
+    """value : AUC. left_out (P,), faces (F,) : AUC without each person or face, NaN where none exists.
+
+    twice : influences whose squares add up to the variance that is counted twice. Without faces (None) only half of it
+    is taken off: docs/intervals.md says why.
+    """
 
     value: float
-    low: float
-    high: float
-    rounds: int
+    left_out: NDArray[np.float64]
+    faces: NDArray[np.float64] | None
+    twice: NDArray[np.float64]
 
-    @property
-    def half_width(self) -> float:
-        """Half of high - low."""
-        return (self.high - self.low) / 2
+    def __sub__(self, other: _Leaves) -> _Leaves:
+        faces = None if self.faces is None or other.faces is None else self.faces - other.faces
+        return _Leaves(self.value - other.value, self.left_out - other.left_out, faces, self.twice - other.twice)
 
-    def holds(self, value: float) -> bool:
-        """Whether `value` lies in the interval, ends included."""
-        return self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+    def interval(self, level: float, share: bool) -> Interval:
+        shared = float((self.twice**2).sum()) * (0.5 if self.faces is None else 1.0)
+        return leave_one_out_interval(self.value, self.left_out, self.faces, shared, level, share)
 
 
-def _interval(value: float, draws: list[float], level: float) -> Interval:
-    if not draws:
-        raise InputError("no resample of people held both genuine and impostor trials; there are too few people")
-    low, high = np.percentile(draws, [50 * (1 - level), 50 * (1 + level)])
-    return Interval(float(value), float(low), float(high), len(draws))
+def _rank(values: Scores, among: Scores) -> NDArray[np.float64]:
+    """How many of `among` (ascending) lie below each value; ties count half."""
+    return (np.searchsorted(among, values, side="left") + np.searchsorted(among, values, side="right")) / 2
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """What stands at the two ends of each pair, people or faces or both, as numbers 0..count-1 in sorted order."""
+
+    count: int
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+
+    @classmethod
+    def make(cls, first: NDArray[Any], second: NDArray[Any]) -> _Ends:
+        names, codes = np.unique(np.concatenate((first, second)), return_inverse=True)
+        return cls(len(names), codes[: len(first)], codes[len(first) :])
+
+    def members(self, kind: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+        """For each of `count` the pairs of a kind that it takes part in, each once, numbered within the kind."""
+        first, second = self.first[kind], self.second[kind]
+        two = np.flatnonzero(first != second)
+        pairs, member = np.concatenate((np.arange(len(first)), two)), np.concatenate((first, second[two]))
+        edges = np.cumsum(np.bincount(member, minlength=self.count))[:-1]
+        return np.split(pairs[np.argsort(member, kind="stable")], edges)
+
+    def total(self, influence: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(count,) sums over the pairs of each."""
+        again = np.where(self.first == self.second, 0.0, influence)
+        sums = np.bincount(self.first, weights=influence, minlength=self.count)
+        return np.asarray(sums + np.bincount(self.second, weights=again, minlength=self.count))
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Pairs with, for each genuine pair, the impostors below it (won), and for each impostor the genuine above (lost).
+
+    Ties count half.
+    """
+
+    pairs: Pairs
+    won: NDArray[np.float64]
+    lost: NDArray[np.float64]
+
+    @classmethod
+    def make(cls, pairs: Pairs) -> _Scored:
+        genuine, impostor = pairs.score[pairs.genuine], pairs.score[~pairs.genuine]
+        return cls(pairs, _rank(genuine, np.sort(impostor)), len(genuine) - _rank(impostor, np.sort(genuine)))
+
+    def without(self, ends: _Ends) -> NDArray[np.float64]:
+        """(count,) AUC of the pairs that each has no part in; NaN where a kind is gone."""
+        own = self.pairs.genuine
+        genuine, impostor = self.pairs.score[own], self.pairs.score[~own]
+        total, out = self.won.sum(), np.full(ends.count, np.nan)
+        for place, (mine, theirs) in enumerate(zip(ends.members(own), ends.members(~own), strict=True)):
+            trials = (len(genuine) - len(mine)) * (len(impostor) - len(theirs))
+            if trials:
+                # Comparisons between two pairs that both go are in both sums, and are to go once.
+                both = _rank(genuine[mine], np.sort(impostor[theirs])).sum()
+                out[place] = (total - self.won[mine].sum() - self.lost[theirs].sum() + both) / trials
+        return out
+
+    def influence(self, value: float) -> NDArray[np.float64]:
+        """(pairs,) by how much each moves the AUC; the pairs of a kind sum to 0."""
+        own, out = self.pairs.genuine, np.empty(len(self.pairs.score))
+        out[own] = (self.won / len(self.lost) - value) / len(self.won)
+        out[~own] = (self.lost / len(self.won) - value) / len(self.lost)
+        return out
+
+
+def _pair_leaves(pairs: Pairs) -> _Leaves:
+    value = pairs.result().auc
+    scored, people = _Scored.make(pairs), _Ends.make(pairs.first, pairs.second)
+    left_out = scored.without(people)
+    if pairs.first_target is None or pairs.second_target is None:
+        return _Leaves(value, left_out, None, np.empty(0))
+    faces = _Ends.make(pairs.first_target, pairs.second_target)
+    on_face = _Ends.make(people.first * faces.count + faces.first, people.second * faces.count + faces.second)
+    return _Leaves(value, left_out, scored.without(faces), on_face.total(scored.influence(value)))
 
 
 def pairs_interval(pairs: Pairs, rounds: int = ROUNDS, seed: int = SEED, level: float = LEVEL) -> Interval:
-    """AUC of pairs with a bootstrap interval over drivers.
+    """AUC of pairs, ties counting half, with an interval over drivers, and over faces where `pairs` knows them.
 
-    A driver drawn k times stands k times in the sample: its genuine pairs weigh k, a pair with a driver drawn l times
-    weighs k * l. The weighted AUC is exact, ties count half.
+    Each driver, and then each face, is left out in turn with all pairs that it takes part in; see
+    `leave_one_out_interval`. Nothing is drawn, so that `rounds` and `seed`, which other methods need, change nothing.
 
-    Raises InputError when there is no genuine or no impostor pair.
+    Raises InputError when there is no genuine or no impostor pair, for fewer than 3 people, and when all of either
+    kind belong to one person.
     """
-    value = pairs.result().auc
-    people, codes = np.unique(np.concatenate((pairs.first, pairs.second)), return_inverse=True)
-    ranks = rankdata(pairs.score, method="dense")
-    order = np.argsort(ranks, kind="stable")
-    starts = np.flatnonzero(np.diff(ranks[order], prepend=0))
-    first, second = codes[: len(ranks)][order], codes[len(ranks) :][order]
-    genuine = pairs.genuine[order]
-    rng, draws = np.random.default_rng(seed), []
-    for _ in range(rounds):
-        drawn = np.bincount(rng.integers(len(people), size=len(people)), minlength=len(people)).astype(np.float64)
-        weight = drawn[first]
-        positive = np.add.reduceat(np.where(genuine, weight, 0.0), starts)
-        negative = np.add.reduceat(np.where(genuine, 0.0, weight * drawn[second]), starts)
-        below = np.cumsum(negative) - 0.5 * negative
-        total = positive.sum() * negative.sum()
-        if total > 0:
-            draws.append(float(positive @ below / total))
-    return _interval(value, draws, level)
+    return _pair_leaves(pairs).interval(level, share=True)
+
+
+def _same_trials(a: Pairs, b: Pairs) -> bool:
+    names = (field.name for field in fields(Pairs) if field.name != "score")
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in names)
+
+
+def paired_pairs_interval(a: Pairs, b: Pairs, level: float = LEVEL) -> Interval:
+    """AUC(a) - AUC(b), -1..1, of two models on the same trials in the same order; people are left out of both at once.
+
+    Raises InputError when the trials differ, and as `pairs_interval`.
+    """
+    if not _same_trials(a, b):
+        raise InputError(
+            f"the two models were not scored on the same trials ({len(a.score)} and {len(b.score)} pairs); "
+            "score both on the same videos, in the same order and by the same protocol"
+        )
+    return (_pair_leaves(a) - _pair_leaves(b)).interval(level, share=False)
+
+
+def _target_leaves(
+    scores: NDArray[np.float64], driver: NDArray[Any], target: NDArray[Any], is_self: NDArray[np.bool_]
+) -> _Leaves:
+    if np.shape(scores) != (len(driver), len(driver)):
+        raise InputError(f"scores have shape {np.shape(scores)} for {len(driver)} videos; give one row and column each")
+    people, code = np.unique(driver, return_inverse=True)
+    owners: list[int] = []
+    wins: list[NDArray[Any]] = []
+    counts: list[NDArray[Any]] = []
+    for name in np.unique(target).tolist():
+        own, cross = np.flatnonzero((target == name) & is_self), np.flatnonzero((target == name) & ~is_self)
+        if len(own) < 2 or len(cross) < 1:
+            continue
+        positives = np.sort(scores[np.ix_(own, own)][np.triu_indices(len(own), 1)])
+        negatives = scores[np.ix_(own, cross)]
+        if np.isnan(positives).any() or np.isnan(negatives).any():
+            raise InputError(f"scores of target {name!r} are NaN; leave such videos out")
+        won = (1 - _rank(negatives, positives) / len(positives)).sum(axis=0)
+        owners.append(int(code[own[0]]))
+        wins.append(np.bincount(code[cross], weights=won, minlength=len(people)))
+        counts.append(np.bincount(code[cross], minlength=len(people)) * float(len(own)))
+    if not owners:
+        raise InputError("no target has two self-reenactments and a cross-reenactment; the protocol needs both")
+    owner, won_by, number = np.array(owners), np.stack(wins), np.stack(counts)
+    total = number.sum(axis=1)
+    value = float((won_by.sum(axis=1) / total).mean())
+    # Rows: targets. Columns: the person left out, as impostor here and as owner in `kept`.
+    trials = total[:, None] - number
+    auc = (won_by.sum(axis=1)[:, None] - won_by) / np.maximum(trials, 1e-12)
+    kept = (trials > 0) & (owner[:, None] != np.arange(len(people)))
+    valid = kept.sum(axis=0)
+    left_out = np.where(valid > 0, (auc * kept).sum(axis=0) / np.maximum(valid, 1), np.nan)
+    meeting = np.zeros((len(people), len(people)))
+    np.add.at(meeting, owner, (won_by - value * number) / total[:, None] / len(owners))
+    return _Leaves(value, left_out, None, (meeting + meeting.T)[np.triu_indices(len(people), 1)])
 
 
 def per_target_interval(
@@ -81,41 +215,72 @@ def per_target_interval(
     seed: int = SEED,
     level: float = LEVEL,
 ) -> Interval:
-    """Mean AUC over targets (the paper's protocol) with a bootstrap interval over people.
+    """Mean AUC over targets (the paper's protocol) with an interval over people.
 
-    A target is resampled with its own driver; the same draw weighs the people who drive it as impostors, since they
-    recur from target to target.
+    A person is left out as the owner of targets and, at once, as an impostor on all others, since people recur from
+    target to target; see `leave_one_out_interval`. `rounds` and `seed` change nothing, as in `pairs_interval`.
 
     Parameters
     ----------
     scores : (N, N), higher = more alike. driver, target : (N,). is_self : (N,) bool.
 
-    Raises InputError when no target has two self- and one cross-reenactment.
+    Raises InputError when no target has two self- and one cross-reenactment, when scores are NaN or do not fit, and for
+    fewer than 3 people.
     """
-    people, code = np.unique(driver, return_inverse=True)
-    owners: list[int] = []
-    wins: list[NDArray[Any]] = []
-    counts: list[NDArray[Any]] = []
-    for name in np.unique(target).tolist():
-        own, cross = np.flatnonzero((target == name) & is_self), np.flatnonzero((target == name) & ~is_self)
-        if len(own) < 2 or len(cross) < 1:
-            continue
-        positives = np.sort(scores[np.ix_(own, own)][np.triu_indices(len(own), 1)])
-        negatives = scores[np.ix_(own, cross)]
-        above = len(positives) - np.searchsorted(positives, negatives, side="right")
-        ties = np.searchsorted(positives, negatives, side="right") - np.searchsorted(positives, negatives, side="left")
-        won = (above + 0.5 * ties).sum(axis=0) / len(positives)
-        owners.append(int(code[own[0]]))
-        wins.append(np.bincount(code[cross], weights=won, minlength=len(people)))
-        counts.append(np.bincount(code[cross], minlength=len(people)) * float(len(own)))
-    if not owners:
-        raise InputError("no target has two self-reenactments and a cross-reenactment; the protocol needs both")
-    owner, won_by, number = np.array(owners), np.stack(wins), np.stack(counts)
-    rng, draws = np.random.default_rng(seed), []
-    for _ in range(rounds):
-        drawn = np.bincount(rng.integers(len(people), size=len(people)), minlength=len(people)).astype(np.float64)
-        trials = number @ drawn
-        weight = np.where(trials > 0, drawn[owner], 0.0)
-        if weight.sum() > 0:
-            draws.append(float(weight @ (won_by @ drawn / np.maximum(trials, 1e-12)) / weight.sum()))
-    return _interval(float((won_by.sum(axis=1) / number.sum(axis=1)).mean()), draws, level)
+    return _target_leaves(scores, driver, target, is_self).interval(level, share=True)
+
+
+def paired_per_target_interval(
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    driver: NDArray[Any],
+    target: NDArray[Any],
+    is_self: NDArray[np.bool_],
+    level: float = LEVEL,
+) -> Interval:
+    """Mean AUC over targets of model a less that of model b, -1..1; both as (N, N) scores of the same videos.
+
+    Raises InputError as `per_target_interval`; scores of other videos than the labels' have another shape.
+    """
+    one, two = (_target_leaves(scores, driver, target, is_self) for scores in (a, b))
+    return (one - two).interval(level, share=False)
+
+
+def _copied(pairs: Pairs, people: _Ends, counts: NDArray[np.int64]) -> tuple[Scores, Scores]:
+    first, second = people.first, people.second
+    times = np.where(first == second, counts[first], counts[first] * counts[second])
+    own = pairs.genuine
+    return np.repeat(pairs.score[own], times[own]), np.repeat(pairs.score[~own], times[~own])
+
+
+def resampled(pairs: Pairs, counts: NDArray[np.int64]) -> tuple[Scores, Scores]:
+    """Genuine and impostor scores when person k, in the order of np.unique of the drivers, is there counts[k] times.
+
+    A genuine pair stands counts[k] times; an impostor pair of k and l counts[k] * counts[l] times. Copies of one person
+    make no impostor pairs with each other. Raises InputError unless there is one count a person.
+    """
+    people = _Ends.make(pairs.first, pairs.second)
+    if len(counts) != people.count:
+        raise InputError(f"{len(counts)} counts for {people.count} people; give one each")
+    return _copied(pairs, people, counts)
+
+
+def metric_interval(
+    pairs: Pairs,
+    metric: Callable[[Scores, Scores], float],
+    rounds: int = ROUNDS,
+    seed: int = SEED,
+    level: float = LEVEL,
+) -> Interval:
+    """Any metric of genuine and impostor scores that lies in 0..1, such as `eer`, by `people_interval`.
+
+    Only people are resampled; for AUC use `pairs_interval`, which allows for faces too. Raises InputError as
+    `people_interval` and as the metric.
+    """
+    people = _Ends.make(pairs.first, pairs.second)
+
+    def statistic(counts: NDArray[np.int64]) -> float:
+        genuine, impostor = _copied(pairs, people, counts)
+        return metric(genuine, impostor) if genuine.size and impostor.size else float("nan")
+
+    return people_interval(statistic, people.count, rounds, seed, level)

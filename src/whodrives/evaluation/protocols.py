@@ -68,22 +68,40 @@ def per_target_scores(scores: NDArray[np.float64], target: Labels, is_self: NDAr
 
 @dataclass(frozen=True)
 class Pairs:
-    """Scored pairs of videos. score (P,) float64, genuine (P,) bool, first and second (P,) the two drivers."""
+    """Scored pairs of videos. score (P,) float64, genuine (P,) bool, first and second (P,) the two drivers.
+
+    first_target, second_target : (P,) the two faces, so that intervals can allow for them; None where not known.
+    """
 
     score: NDArray[np.float64]
     genuine: NDArray[np.bool_]
     first: Labels
     second: Labels
+    first_target: Labels | None = None
+    second_target: Labels | None = None
 
     def result(self) -> ProtocolResult:
         """Pooled AUC over all pairs. Raises InputError without a genuine or without an impostor pair."""
         positives, negatives = self.score[self.genuine], self.score[~self.genuine]
         return ProtocolResult(roc_auc(positives, negatives), {}, positives.size, negatives.size)
 
+    def select(self, keep: NDArray[Any]) -> Pairs:
+        """Some of the pairs, by a (P,) bool mask or by numbers."""
+        one, two = self.first_target, self.second_target
+        return Pairs(
+            self.score[keep],
+            self.genuine[keep],
+            self.first[keep],
+            self.second[keep],
+            None if one is None else one[keep],
+            None if two is None else two[keep],
+        )
 
-def _pairs(scores: NDArray[np.float64], driver: Labels, keep: NDArray[np.bool_]) -> Pairs:
+
+def _pairs(scores: NDArray[np.float64], driver: Labels, target: Labels, keep: NDArray[np.bool_]) -> Pairs:
     rows, columns = (index[keep] for index in np.triu_indices(len(driver), 1))
-    return Pairs(scores[rows, columns], driver[rows] == driver[columns], driver[rows], driver[columns])
+    first, second = driver[rows], driver[columns]
+    return Pairs(scores[rows, columns], first == second, first, second, target[rows], target[columns])
 
 
 def cosines(embeddings: NDArray[Any]) -> NDArray[np.float64]:
@@ -111,7 +129,7 @@ def recording_pairs(
         keep &= target[rows] == target[columns]
     elif faces != "any":
         raise InputError(f"faces = {faces!r}; choose any, different or same")
-    return _pairs(scores, driver, keep)
+    return _pairs(scores, driver, target, keep)
 
 
 def different_recordings(
@@ -127,7 +145,7 @@ def cross_target_pairs(scores: NDArray[np.float64], driver: Labels, target: Labe
     rows, columns = np.triu_indices(len(driver), 1)
     same_driver, same_target = driver[rows] == driver[columns], target[rows] == target[columns]
     genuine = same_driver & ~same_target & (recording[rows] != recording[columns])
-    return _pairs(scores, driver, genuine | (~same_driver & same_target))
+    return _pairs(scores, driver, target, genuine | (~same_driver & same_target))
 
 
 def cross_target(embeddings: NDArray[Any], driver: Labels, target: Labels, recording: Labels) -> ProtocolResult:
