@@ -23,7 +23,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,7 @@ def load_model(source: str) -> FingerprintModel:
 
 
 def joined(parts: list[Pairs]) -> Pairs:
-    return Pairs(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("score", "genuine", "first", "second")))
+    return Pairs(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Pairs)))
 
 
 def evaluate(vectors: NDArray[np.floating], records: list[Record]) -> dict[str, dict[str, Interval]]:

@@ -144,7 +144,7 @@ def percentile(protocol: Protocol, scores: Matrix, rng: np.random.Generator, rou
         wins, trials = target_table(protocol, scores)
         auc = weight @ wins.T / np.maximum(weight @ trials.T, 1e-12)
         owner = np.where(weight @ trials.T > 0, weight, 0.0)
-        draws = (owner * auc).sum(axis=1) / owner.sum(axis=1)
+        draws = (owner * auc).sum(axis=1)[owner.any(axis=1)] / owner.sum(axis=1)[owner.any(axis=1)]
         value = float((wins.sum(axis=1) / trials.sum(axis=1)).mean())
     else:
         pairs = protocol.fill(scores)
@@ -196,7 +196,8 @@ class Cell:
 def measure(intervals: list[Interval], truth: float) -> Cell:
     above = float(np.mean([one.low > truth for one in intervals]))
     below = float(np.mean([one.high < truth for one in intervals]))
-    return Cell(1 - above - below, above, below, float(np.mean([2 * one.half_width for one in intervals])))
+    held = float(np.mean([one.holds(truth) for one in intervals]))
+    return Cell(held, above, below, float(np.mean([2 * one.half_width for one in intervals])))
 
 
 def main() -> int:

@@ -89,8 +89,7 @@ def codec_pairs(pairs: Pairs, drivers: Sequence[str]) -> Pairs:
     """Genuine pairs, and impostor pairs whose drivers were coded differently."""
     half = {driver: number % 2 for number, driver in enumerate(drivers)}
     apart = np.array([half[a] != half[b] for a, b in zip(pairs.first, pairs.second, strict=True)])
-    keep = pairs.genuine | apart
-    return Pairs(pairs.score[keep], pairs.genuine[keep], pairs.first[keep], pairs.second[keep])
+    return pairs.select(pairs.genuine | apart)
 
 
 def columns(records: Sequence[Record]) -> tuple[NDArray, NDArray, NDArray]:

@@ -55,35 +55,80 @@ def auc(genuine: list[float], impostor: list[float]) -> float:
     return float(np.mean([(g > i) + 0.5 * (g == i) for g in genuine for i in impostor]))
 
 
-def by_hand(value: float, left_out: list[float], shared: float = 0.0) -> tuple[float, float]:
-    """The jackknife of probits, in plain numbers."""
-    count = len(left_out)
-    probits = [norm.ppf(one) for one in left_out]
-    mean = sum(probits) / count
-    variance = (count - 1) / count * sum((one - mean) ** 2 for one in probits)
-    variance = max(variance - shared / norm.pdf(norm.ppf(value)) ** 2, variance / 2)
-    reach = t.ppf(0.975, count - 1) * math.sqrt(variance)
-    return norm.cdf(norm.ppf(value) - reach), norm.cdf(norm.ppf(value) + reach)
+def probit(share: float) -> float:
+    return float(norm.ppf(min(max(share, 1e-4), 1 - 1e-4)))
+
+
+def spread(left_out: list[float]) -> float:
+    """The jackknife variance of probits, in plain numbers."""
+    probits = [probit(one) for one in left_out]
+    mean = sum(probits) / len(probits)
+    return (len(probits) - 1) / len(probits) * sum((one - mean) ** 2 for one in probits)
+
+
+def around(value: float, variance: float, people: int) -> tuple[float, float]:
+    reach = t.ppf(0.975, people - 1) * math.sqrt(variance)
+    return norm.cdf(probit(value) - reach), norm.cdf(probit(value) + reach)
+
+
+def auc_of(pairs: Pairs, kept: list[int]) -> float:
+    genuine = [float(pairs.score[n]) for n in kept if pairs.genuine[n]]
+    return auc(genuine, [float(pairs.score[n]) for n in kept if not pairs.genuine[n]])
 
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000), st.booleans())
-def test_pairs_interval_is_the_jackknife_by_really_leaving_people_out(seed: int, ties: bool) -> None:
+def test_pairs_interval_is_the_jackknife_by_really_leaving_out(seed: int, ties: bool) -> None:
     study = Study(seed)
     scores = np.round(study.scores, 1) if ties else study.scores
     pairs = cross_target_pairs(scores, study.driver, study.target, study.recording)
-    left_out = []
-    for name in np.unique(study.driver):
-        kept = [
-            (score, same)
-            for score, same, a, b in zip(pairs.score, pairs.genuine, pairs.first, pairs.second, strict=True)
-            if name not in (a, b)
-        ]
-        left_out.append(auc([s for s, same in kept if same], [s for s, same in kept if not same]))
+    value, count = pairs.result().auc, len(pairs.score)
+    people = [
+        auc_of(pairs, [n for n in range(count) if name not in (pairs.first[n], pairs.second[n])])
+        for name in np.unique(study.driver)
+    ]
+    faces = [
+        auc_of(pairs, [n for n in range(count) if name not in (pairs.first_target[n], pairs.second_target[n])])
+        for name in np.unique(study.target)
+    ]
+    drivers_only = pairs_interval(replace(pairs, first_target=None, second_target=None))
+    assert drivers_only.value == pytest.approx(value, abs=1e-12)
+    assert (drivers_only.low, drivers_only.high) == pytest.approx(around(value, spread(people), 6), abs=1e-9)
+    assert (drivers_only.rounds, drivers_only.seed, drivers_only.method) == (6, None, "leave-one-person-out")
+
+    genuine, impostor = pairs.score[pairs.genuine], pairs.score[~pairs.genuine]
+    both: dict[tuple[str, str], float] = {}
+    for n in range(count):
+        if pairs.genuine[n]:
+            moves = (auc([pairs.score[n]], list(impostor)) - value) / len(genuine)
+        else:
+            moves = (auc(list(genuine), [pairs.score[n]]) - value) / len(impostor)
+        ends = {(pairs.first[n], pairs.first_target[n]), (pairs.second[n], pairs.second_target[n])}
+        for end in ends:
+            both[end] = both.get(end, 0.0) + moves
+    shared = sum(one**2 for one in both.values()) / norm.pdf(probit(value)) ** 2
+    variance = max(spread(people) + spread(faces) - shared, spread(people))
     interval = pairs_interval(pairs)
-    assert interval.value == pytest.approx(pairs.result().auc, abs=1e-12)
-    assert (interval.low, interval.high) == pytest.approx(by_hand(interval.value, left_out), abs=1e-9)
-    assert (interval.rounds, interval.seed, interval.method) == (6, None, "leave-one-person-out")
+    assert (interval.low, interval.high) == pytest.approx(around(value, variance, 6), abs=1e-9)
+
+
+def test_faces_that_cannot_be_left_out_are_left_aside() -> None:
+    study = Study(7)
+    pairs = study.pairs()
+    plain = pairs_interval(replace(pairs, first_target=None, second_target=None))
+    one_face = np.full(len(pairs.score), "f0")
+    assert pairs_interval(replace(pairs, first_target=one_face, second_target=one_face)) == plain
+    assert pairs_interval(pairs).half_width >= plain.half_width
+
+
+def test_selected_pairs_keep_their_faces() -> None:
+    pairs = Study(0).pairs()
+    some = pairs.select(pairs.score > 0)
+    assert some.first_target is not None
+    assert some.second_target is not None
+    assert np.array_equal(some.first_target, pairs.first_target[pairs.score > 0])
+    assert np.array_equal(some.second_target, pairs.second_target[pairs.score > 0])
+    assert replace(pairs, first_target=None, second_target=None).select(np.arange(3)).first_target is None
 
 
 @settings(max_examples=10, deadline=None)
@@ -107,10 +152,11 @@ def test_per_target_interval_is_the_jackknife_less_half_of_what_counts_twice(see
             who = frozenset((str(driver[own[0]]), str(driver[one])))
             influence[who] = influence.get(who, 0.0) + gain / len(faces)
     interval = per_target_interval(study.scores, *study.labels)
-    shared = sum(one**2 for one in influence.values()) / 2
-    assert interval.value == pytest.approx(value, abs=1e-12)
-    assert (interval.low, interval.high) == pytest.approx(by_hand(value, left_out, shared), abs=1e-9)
+    shared = sum(one**2 for one in influence.values()) / 2 / norm.pdf(probit(value)) ** 2
+    variance = max(spread(left_out) - shared, spread(left_out) / 2)
     assert shared > 0
+    assert interval.value == pytest.approx(value, abs=1e-12)
+    assert (interval.low, interval.high) == pytest.approx(around(value, variance, 6), abs=1e-9)
 
 
 @settings(max_examples=15, deadline=None)
@@ -163,6 +209,7 @@ def test_other_trials_cannot_be_compared() -> None:
     for other in (
         replace(pairs, genuine=~pairs.genuine),
         replace(pairs, first=pairs.second, second=pairs.first),
+        replace(pairs, first_target=None, second_target=None),
         Pairs(pairs.score[1:], pairs.genuine[1:], pairs.first[1:], pairs.second[1:]),
     ):
         with pytest.raises(InputError, match="not scored on the same trials"):

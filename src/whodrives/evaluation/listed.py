@@ -90,12 +90,14 @@ def listed_trials(embeddings: ArrayLike, labels: VideoLabels, pairs: ListedPairs
             f"{len(np.asarray(embeddings))} embeddings for {len(labels)} labelled videos, {len(score)} pairs for "
             f"{len(pairs.genuine)} labels of pairs; they must be as many"
         )
-    drivers = labels.driver_code.astype(np.int32)
+    drivers, faces = labels.driver_code.astype(np.int32), labels.target_code.astype(np.int32)
     return TrialScores(
         score=score,
         genuine=np.asarray(pairs.genuine, np.bool_),
         first=drivers[pairs.first],
         second=drivers[pairs.second],
+        first_face=faces[pairs.first],
+        second_face=faces[pairs.second],
         target=np.full(len(score), -1, np.int32),
         drivers=labels.drivers,
         targets=labels.targets,

@@ -27,14 +27,16 @@ LOOSE = 1 << 20
 class TrialScores:
     """P scored trials. score : float32 (P,) cosines. genuine : bool (P,).
 
-    first, second : int32 (P,) drivers of the two videos, places in `drivers`. target : int32 (P,) place in `targets`,
-    -1 where the protocol has none.
+    first, second : int32 (P,) drivers of the two videos, places in `drivers`. first_face, second_face : int32 (P,)
+    their targets, places in `targets`. target : int32 (P,) the one that the protocol counts the trial for, -1: none.
     """
 
     score: NDArray[np.float32]
     genuine: NDArray[np.bool_]
     first: NDArray[np.int32]
     second: NDArray[np.int32]
+    first_face: NDArray[np.int32]
+    second_face: NDArray[np.int32]
     target: NDArray[np.int32]
     drivers: Names
     targets: Names
@@ -115,7 +117,7 @@ def collect(
         No trial at all, more than `max_trials` (use `summarise`), or shapes that do not fit.
     """
     unit = _checked(embeddings, labels)
-    drivers = labels.driver_code.astype(np.int32)
+    drivers, faces = labels.driver_code.astype(np.int32), labels.target_code.astype(np.int32)
     # Counted first: fresh memory is what costs most here, so every array is made once and at its size.
     count = 0
     for tile in tiles(labels, protocol, options, side):
@@ -125,7 +127,7 @@ def collect(
     if not count:
         raise InputError(f"{protocol.name}: these {len(labels)} videos form no trial")
     score, genuine = np.empty(count, np.float32), np.empty(count, np.bool_)
-    first, second, target = (np.empty(count, np.int32) for _ in range(3))
+    first, second, first_face, second_face, target = (np.empty(count, np.int32) for _ in range(5))
     done = 0
     for tile in tiles(labels, protocol, options, side):
         keep = tile.kind != NONE
@@ -133,20 +135,36 @@ def collect(
         if not found:
             continue
         piece = slice(done, done + found)
-        rows, columns = drivers[tile.rows][:, None], drivers[tile.columns][None]
         target[piece] = tile.target
+        sides = (
+            (first, drivers[tile.rows][:, None]),
+            (second, drivers[tile.columns][None]),
+            (first_face, faces[tile.rows][:, None]),
+            (second_face, faces[tile.columns][None]),
+        )
         if found == keep.size:
             np.matmul(unit[tile.rows], unit[tile.columns].T, out=score[piece].reshape(keep.shape))
             genuine[piece].reshape(keep.shape)[:] = tile.kind == GENUINE
-            first[piece].reshape(keep.shape)[:] = rows
-            second[piece].reshape(keep.shape)[:] = columns
+            for out, codes in sides:
+                out[piece].reshape(keep.shape)[:] = codes
         else:
             score[piece] = (unit[tile.rows] @ unit[tile.columns].T)[keep]
             genuine[piece] = tile.kind[keep] == GENUINE
-            first[piece] = np.broadcast_to(rows, keep.shape)[keep]
-            second[piece] = np.broadcast_to(columns, keep.shape)[keep]
+            for out, codes in sides:
+                out[piece] = np.broadcast_to(codes, keep.shape)[keep]
         done += found
-    return TrialScores(score, genuine, first, second, target, labels.drivers, labels.targets, protocol.per_target)
+    return TrialScores(
+        score,
+        genuine,
+        first,
+        second,
+        first_face,
+        second_face,
+        target,
+        labels.drivers,
+        labels.targets,
+        protocol.per_target,
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,17 +69,34 @@ def per_target_scores(scores: NDArray[np.float64], target: Labels, is_self: NDAr
 
 @dataclass(frozen=True)
 class Pairs:
-    """Scored pairs of videos. score (P,) float64, genuine (P,) bool, first and second (P,) the two drivers."""
+    """Scored pairs of videos. score (P,) float64, genuine (P,) bool, first and second (P,) the two drivers.
+
+    first_target, second_target : (P,) the two faces, so that intervals can allow for them; None where not known.
+    """
 
     score: NDArray[np.float64]
     genuine: NDArray[np.bool_]
     first: Labels
     second: Labels
+    first_target: Labels | None = None
+    second_target: Labels | None = None
 
     def result(self) -> ProtocolResult:
         """Pooled AUC over all pairs. Raises InputError without a genuine or without an impostor pair."""
         positives, negatives = self.score[self.genuine], self.score[~self.genuine]
         return ProtocolResult(roc_auc(positives, negatives), {}, positives.size, negatives.size)
+
+    def select(self, keep: NDArray[Any]) -> Pairs:
+        """Some of the pairs, by a (P,) bool mask or by numbers."""
+        one, two = self.first_target, self.second_target
+        return Pairs(
+            self.score[keep],
+            self.genuine[keep],
+            self.first[keep],
+            self.second[keep],
+            None if one is None else one[keep],
+            None if two is None else two[keep],
+        )
 
 
 def _pairs(
@@ -94,7 +111,7 @@ def _pairs(
         rows, columns = np.nonzero(chosen)
         parts.append((tile.rows[rows], tile.columns[columns], tile.kind[chosen] == GENUINE))
     one, two, genuine = (np.concatenate(column) for column in zip(*parts))
-    return Pairs(scores[one, two], genuine, driver[one], driver[two])
+    return Pairs(scores[one, two], genuine, driver[one], driver[two], target[one], target[two])
 
 
 def cosines(embeddings: NDArray[Any]) -> NDArray[np.float64]:

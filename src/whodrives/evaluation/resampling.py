@@ -65,22 +65,36 @@ def _ends(value: float, middle: float, reach: float, share: bool) -> tuple[float
     return min(low, value), max(high, value)
 
 
-def leave_one_out_interval(
-    value: float, left_out: Vector, shared: float = 0.0, level: float = LEVEL, share: bool = True
-) -> Interval:
-    """Interval from the statistic without each person in turn: the jackknife over people.
+def _variance(left_out: Vector) -> float:
+    """The jackknife's: (n - 1) / n times the sum of squares around the mean."""
+    return (len(left_out) - 1) / len(left_out) * float(((left_out - left_out.mean()) ** 2).sum())
 
-    Twice a standard error around the value, nearly: (P - 1) / P times the sum of squares of the left-out values, and
-    Student's t with P - 1 degrees of freedom. A share is first turned into its probit (if scores are normal, the AUC is
-    the normal distribution function of how far genuine and impostor scores lie apart), so that the ends stay within
-    0..1 and the upper one comes nearer than the lower one. Source: Efron & Stein, The jackknife estimate of variance,
-    1981; measured coverage in docs/intervals.md.
+
+def leave_one_out_interval(
+    value: float,
+    left_out: Vector,
+    faces: Vector | None = None,
+    shared: float = 0.0,
+    level: float = LEVEL,
+    share: bool = True,
+) -> Interval:
+    """Interval from the statistic without each person in turn: the jackknife over people, and over faces if given.
+
+    Twice a standard error around the value, nearly: the variance is (P - 1) / P times the sum of squares of the
+    left-out values, the factor is Student's t with P - 1 degrees of freedom (Efron & Stein, The jackknife estimate of
+    variance, 1981). With faces their variance is added and what belongs to both, a person on a face, taken off once
+    (Cameron, Gelbach & Miller, Robust inference with multiway clustering, 2011); the degrees of freedom are those of
+    the larger one. A share is first turned into its probit (for normal scores the AUC is the normal distribution
+    function of how far genuine and impostor scores lie apart), so that the ends stay within 0..1, the one towards
+    the edge being the nearer. Measured coverage: docs/intervals.md.
 
     Parameters
     ----------
     value : on all people. left_out : (P,), P >= 3; entry p is the statistic without person p, on the same scale.
-    shared : variance to take off, >= 0, in the square of value's unit, because trials that two people share move two
-        left-out values; at most half of the variance goes.
+    faces : (F,), the same without each face. Left aside when F < 3 or a value is not finite; the interval is then about
+        these very faces.
+    shared : variance that is counted twice, >= 0, in the square of value's unit. What is left is never less than the
+        variance over people, or half of it where there are no faces.
     share : value lies in 0..1; False for a difference, whose interval is built on value itself.
 
     Raises InputError for fewer than 3 people, or when a left-out value is not finite: nobody else then has such trials.
@@ -92,13 +106,16 @@ def leave_one_out_interval(
             f"{count} people, and {lost} of them hold all genuine or all impostor trials; an interval over people "
             "needs at least 3, any of whom can be left out: use more people, or more recordings of each"
         )
-    middle, others, slope = value, left_out, 1.0
-    if share:
-        middle, others = float(_stretch(value)), _stretch(left_out)
-        slope = 1 / float(norm.pdf(middle))
-    variance = (count - 1) / count * float(((others - others.mean()) ** 2).sum())
-    variance = max(variance - shared * slope**2, variance / 2)
-    reach = float(student.ppf((1 + level) / 2, count - 1)) * math.sqrt(variance)
+    middle = float(_stretch(value)) if share else value
+    # Variances in the unit of value become those of the probit by its slope.
+    twice = shared / float(norm.pdf(middle)) ** 2 if share else shared
+    people = _variance(_stretch(left_out) if share else left_out)
+    groups, variance = count, max(people - twice, people / 2)
+    if faces is not None:
+        usable = len(faces) >= 3 and bool(np.isfinite(faces).all())
+        more = _variance(_stretch(faces) if share else faces) if usable else 0.0
+        groups, variance = len(faces) if more > people else count, max(people + more - twice, people)
+    reach = float(student.ppf((1 + level) / 2, groups - 1)) * math.sqrt(variance)
     return Interval(value, *_ends(value, middle, reach, share), count, None, "leave-one-person-out")
 
 

@@ -1,56 +1,24 @@
 """Intervals over people of AUCs of scored trials: of one network, of the mean of several, of a difference.
 
-The method is that of `intervals`: every person is left out in turn, as driver and as target at once.
+The method is that of `intervals`: people are left out in turn, and faces too where a protocol crosses them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whodrives.errors import InputError
+from whodrives.evaluation.intervals import Leaves, leaves_by_target, pair_leaves
 from whodrives.evaluation.pooling import TrialScores
-from whodrives.evaluation.resampling import LEVEL, Interval, leave_one_out_interval
-from whodrives.evaluation.trial_statistic import weighted_auc
+from whodrives.evaluation.protocols import Pairs
+from whodrives.evaluation.resampling import LEVEL, Interval
 
-METHOD = "every person left out in turn, as driver and as target (docs/intervals.md)"
-
-
-@dataclass(frozen=True, eq=False)
-class _Leaves:
-    """value : AUC. left_out (P,) : without each person. meetings : see `WeightedAuc`."""
-
-    value: float
-    left_out: NDArray[np.float64]
-    meetings: NDArray[np.float64]
-
-    def interval(self, level: float, share: bool) -> Interval:
-        # Half of what is counted twice: docs/intervals.md says why neither all nor none.
-        shared = float((self.meetings**2).sum()) / 2
-        return leave_one_out_interval(self.value, self.left_out, shared, level, share)
-
-
-def _leaves(scores: Sequence[TrialScores]) -> _Leaves:
-    """Of the mean of several networks."""
-    statistics = [weighted_auc(one) for one in scores]
-    everybody = np.ones(statistics[0].people)
-    # Who drives nothing in these trials cannot be left out of them.
-    there = np.unique(np.concatenate((scores[0].first, scores[0].second)))
-    left_out = np.array([np.mean([one(_without(everybody, p)) for one in statistics]) for p in there])
-    return _Leaves(
-        float(np.mean([one(everybody) for one in statistics])),
-        left_out,
-        np.mean([one.meetings for one in statistics], axis=0),
-    )
-
-
-def _without(weights: NDArray[np.float64], person: int) -> NDArray[np.float64]:
-    out = weights.copy()
-    out[person] = 0.0
-    return out
+METHOD = "people and faces left out in turn (docs/intervals.md)"
 
 
 def trials_interval(scores: TrialScores, level: float = LEVEL) -> Interval:
@@ -66,7 +34,7 @@ def mean_interval(scores: Sequence[TrialScores], level: float = LEVEL) -> Interv
     Raises InputError when the trials are not the same.
     """
     _same_trials(scores)
-    return _leaves(scores).interval(level, share=True)
+    return _mean(scores).interval(level, share=True)
 
 
 def difference_interval(first: Sequence[TrialScores], second: Sequence[TrialScores], level: float = LEVEL) -> Interval:
@@ -75,9 +43,71 @@ def difference_interval(first: Sequence[TrialScores], second: Sequence[TrialScor
     Raises InputError when the trials are not the same.
     """
     _same_trials([*first, *second])
-    one, two = _leaves(first), _leaves(second)
-    both = _Leaves(one.value - two.value, one.left_out - two.left_out, one.meetings - two.meetings)
-    return both.interval(level, share=False)
+    return (_mean(first) - _mean(second)).interval(level, share=False)
+
+
+def _mean(scores: Sequence[TrialScores]) -> Leaves:
+    parts = [_leaves(one) for one in scores]
+
+    def add(one: Leaves, two: Leaves) -> Leaves:
+        faces = None if one.faces is None or two.faces is None else one.faces + two.faces
+        return Leaves(one.value + two.value, one.left_out + two.left_out, faces, one.twice + two.twice)
+
+    total, count = reduce(add, parts), len(parts)
+    faces = None if total.faces is None else total.faces / count
+    return Leaves(total.value / count, total.left_out / count, faces, total.twice / count)
+
+
+def _leaves(scores: TrialScores) -> Leaves:
+    if not scores.per_target:
+        return pair_leaves(
+            Pairs(
+                scores.score.astype(np.float64),
+                scores.genuine,
+                scores.first,
+                scores.second,
+                scores.first_face,
+                scores.second_face,
+            )
+        )
+    people = np.unique(np.concatenate((scores.first, scores.second)))
+    owners, won, counted = [], [], []
+    for _, rows in scores.target_rows():
+        kinds, score = scores.genuine[rows], scores.score[rows]
+        if not kinds.any() or kinds.all():
+            continue
+        first, second = (np.searchsorted(people, side[rows]) for side in (scores.first, scores.second))
+        if len(np.unique(first[kinds])) > 1:
+            return _one_by_one(scores, people)
+        owner = int(first[kinds][0])
+        other = np.where(first[~kinds] == owner, second[~kinds], first[~kinds])
+        owners.append(owner)
+        won.append(np.bincount(other, weights=_wins(score[kinds], score[~kinds]), minlength=len(people)))
+        counted.append(np.bincount(other, minlength=len(people)).astype(np.float64))
+    if not owners:
+        raise InputError("no target has both genuine and impostor trials")
+    return leaves_by_target(np.array(owners), np.stack(won), np.stack(counted))
+
+
+def _wins(genuine: NDArray[np.float32], impostor: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Of each impostor score, the share of genuine ones above, ties counting half."""
+    ordered = np.sort(genuine)
+    below = np.searchsorted(ordered, impostor, "left") + np.searchsorted(ordered, impostor, "right")
+    return np.asarray(1 - below / (2 * len(ordered)))
+
+
+def _one_by_one(scores: TrialScores, people: NDArray[np.int32]) -> Leaves:
+    """Where several drivers own a target's genuine trials: everything again without each person."""
+    left_out = []
+    for person in people:
+        keep = (scores.first != person) & (scores.second != person)
+        names = ("score", "genuine", "first", "second", "first_face", "second_face", "target")
+        rest = replace(scores, **{name: getattr(scores, name)[keep] for name in names})
+        try:
+            left_out.append(rest.auc())
+        except InputError:
+            left_out.append(float("nan"))
+    return Leaves(scores.auc(), np.array(left_out), None, np.empty(0))
 
 
 def _same_trials(scores: Sequence[TrialScores]) -> None:
