@@ -68,7 +68,7 @@ def test_shell_verbs_run(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 assert load_table(words[1]).rows
             continue
         if words[0] == "evaluate":
-            words += ["--no-controls"]
+            words += ["--no-controls", "--generators", "warp"]
         if words[0] == "simulate":
             words += ["--seconds", "0.2", "--size", "64"]
         words = [str(path) for word in words for path in (sorted(videos.glob(word)) if "*" in word else [word])]
