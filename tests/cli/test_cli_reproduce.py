@@ -229,3 +229,21 @@ def test_every_new_evaluation_stands_in_the_ledger(study: Study, tmp_path: Path)
     (line,) = (tmp_path / "one.jsonl").read_text().splitlines()
     known = [one["result"]["protocols"] for one in lines]
     assert json.loads(line)["result"]["protocols"] in known
+
+
+def test_a_labelled_data_set_is_packed_trained_on_and_tested(study: Study, tmp_path: Path) -> None:
+    data = tmp_path / "tree"
+    words = ["simulate", data, "--splits", "train:3/3,val:2/2,test:3/3", "--clips", 2, "--seconds", 0.5, "--size", 64]
+    assert study.call(*words, "--generators", "warp").status == 0
+    for more in ((), ("--fps", 12.5)):
+        out = tmp_path / f"out{len(more)}"
+        words = ["reproduce", "little", "--recipe", study.root / "recipe.toml", "--data", data, "-o", out, "--json"]
+        answer = study.call(*words, *more)
+        assert answer.status == 0, answer.out
+        (table,) = answer.json["tables"]
+        cells = table["rows"][0]["cells"]
+        assert 0 <= cells["overall"]["value"] <= 1
+        assert "warp" in cells
+        assert "mesh" not in cells
+        assert table["provenance"]["data_kind"] == "simulated"
+        assert "test videos of" in table["provenance"]["data"]

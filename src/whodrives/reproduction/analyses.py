@@ -49,7 +49,7 @@ def run_analyses(
     """
     if not names:
         return []
-    if material.kind != "simulated":
+    if material.is_stored:
         raise InputError(f"{', '.join(names)}: needs --data simulated, where every motion can be shown on every face")
     config = row_config("feat_diff", recipe, material.settings, 1)
     stage = set_stage(config.data, material.generators, people, faces)

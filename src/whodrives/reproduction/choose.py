@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from whodrives.avatars.simulation import SETTINGS
 from whodrives.data.layouts import list_dataset
 from whodrives.data.record import ORIGINAL, Record
 from whodrives.data.store import FrameStore
@@ -15,8 +16,6 @@ from whodrives.data.store_layout import HEADER
 from whodrives.errors import InputError
 from whodrives.evaluation.readers import FileReader, Reader, StoreReader
 from whodrives.video.contract import PreprocessingContract
-
-SIMULATED = "simulate.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +63,7 @@ def choose_videos(
         kind = "frame store"
     else:
         listing = list_dataset(data, layout, **options)
-        records, kind = listing.records, "simulated" if (data / SIMULATED).is_file() else listing.layout
+        records, kind = listing.records, "simulated" if (data / SETTINGS).is_file() else listing.layout
     splits = {record.split for record in records}
     if split is None:
         split = "test" if "test" in splits else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from whodrives.avatars.dataset import make_dataset
-from whodrives.avatars.simulation import Simulation
+from whodrives.avatars.simulation import SETTINGS, Simulation
 from whodrives.data.layouts import list_dataset
 from whodrives.data.manifest import read_manifest
 from whodrives.data.record import ORIGINAL, Record
@@ -45,9 +45,13 @@ class Material:
 
     def only(self, generator: str) -> dict[str, Any]:
         """`settings` for training on one generator."""
-        if self.kind == "simulated":
-            return {**self.settings, "generators": [generator]}
-        return {**self.settings, "store_generators": generator}
+        key, value = ("store_generators", generator) if self.is_stored else ("generators", [generator])
+        return {**self.settings, key: value}
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether training reads a frame store; otherwise it renders."""
+        return "store" in self.settings
 
     @property
     def heading(self) -> str:
@@ -159,7 +163,7 @@ def labelled(
     kind = "data"
     if store_folder != data:
         listing = list_dataset(data, layout, strict=False, **options)
-        kind = listing.layout
+        kind = "simulated" if (data / SETTINGS).is_file() else listing.layout
         base = data if data.is_dir() else data.parent
 
         def told(progress: PackProgress) -> None:
@@ -186,7 +190,7 @@ def labelled(
     return Material(
         kind,
         f"{kind}: {len(numbers)} test videos of {len(store)}, {rate}",
-        {"store": str(store_folder), "fps": store.contract.fps or 25.0},
+        {"store": str(store_folder)},
         names,
         reader,
         facts={"videos": len(store), "fps": store.contract.fps},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from whodrives.data.store import FrameStore
 from whodrives.models import PRESETS, FingerprintModel, ModelConfig, build_model
 from whodrives.training.checkpoint import is_checkpoint
 from whodrives.training.config import TrainConfig
@@ -41,13 +42,13 @@ def load_subject(source: str | Path) -> Subject:
 
     Raises
     ------
-    WeightsError, CheckpointError
-        Missing or damaged.
+    WeightsError, CheckpointError, StoreError
+        Missing or damaged, or the store that a run learned from is not there to tell its contract.
     """
     path = Path(source)
     if str(source) != "bundled" and str(source) not in PRESETS and path.is_file() and is_checkpoint(path):
         model, config, _ = load_run(path)
-        contract = PreprocessingContract(fps=config.data.fps, normalisation=config.model.normalisation)
+        contract = _contract_of(config)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         name = f"{path.parent.name}/{path.name}"
         return Subject(
@@ -71,6 +72,14 @@ def load_subject(source: str | Path) -> Subject:
         None,
         card.get("seed"),
     )
+
+
+def _contract_of(config: TrainConfig) -> PreprocessingContract:
+    """What a run's frames went through: the store's contract where it learned from one, else the rendered rate."""
+    values = PreprocessingContract(fps=config.data.fps).to_dict()
+    if config.data.store:
+        values = FrameStore.open(config.data.store).contract.to_dict()
+    return PreprocessingContract.from_dict({**values, "normalisation": config.model.normalisation})
 
 
 def untrained_twin(config: ModelConfig, seed: int = 0) -> FingerprintModel:
