@@ -52,8 +52,7 @@ class EvaluationSettings:
     """What is measured.
 
     protocol : the main one. options : restrict its trials. seed : of random alterations. training_auc : of the network
-    on its training drivers, None: not known. attributes : attribute -> driver -> subgroup. decided : share of videos
-    on which the verifier would decide, None: all that could be read.
+    on its training drivers, None: not known. attributes : attribute -> driver -> subgroup.
     """
 
     protocol: str = "per_target_mean"
