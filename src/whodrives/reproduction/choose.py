@@ -10,10 +10,11 @@ from typing import Any
 
 from whodrives.avatars.simulation import SETTINGS
 from whodrives.data.layouts import list_dataset
-from whodrives.data.record import ORIGINAL, Record
+from whodrives.data.record import Record
 from whodrives.data.store import FrameStore
 from whodrives.data.store_layout import HEADER
 from whodrives.errors import InputError
+from whodrives.evaluation.labels import wanted
 from whodrives.evaluation.readers import FileReader, Reader, StoreReader
 from whodrives.video.contract import PreprocessingContract
 
@@ -67,13 +68,8 @@ def choose_videos(
     splits = {record.split for record in records}
     if split is None:
         split = "test" if "test" in splits else ""
-    numbers = [
-        number
-        for number, record in enumerate(records)
-        if (not split or record.split == split)
-        and (not generators or record.generator in generators or (include_originals and record.generator == ORIGINAL))
-        and (include_originals or record.generator != ORIGINAL)
-    ]
+    fits = wanted([record.generator for record in records], generators, include_originals)
+    numbers = [n for n, record in enumerate(records) if fits[n] and (not split or record.split == split)]
     if not numbers:
         names = ", ".join(sorted({record.generator for record in records}))
         raise InputError(
