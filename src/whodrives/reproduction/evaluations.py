@@ -14,6 +14,7 @@ from whodrives.evaluation.embed_records import AS_IT_IS
 from whodrives.evaluation.evaluate import EvaluationSettings
 from whodrives.evaluation.labels import VideoLabels
 from whodrives.evaluation.report.result import EvaluationResult, from_json, to_json
+from whodrives.evaluation.report.write import write_text
 from whodrives.reproduction.judge import CONTROLS, judge
 from whodrives.reproduction.material import Material
 from whodrives.reproduction.provenance import append_ledger, data_digest
@@ -62,9 +63,10 @@ def evaluate_run(
     name = f"{data_digest(reader.records)[:8]}-{subject.digest[:8]}" + ("-masked" if mask_padding else "")
     kept, arrays = run.folder / f"evaluation-{name}.json", run.folder / f"evaluation-{name}.npz"
     learned = _training_auc(run)
+    wanted = set(CONTROLS) | ({"frozen"} if material.frozen else set()) if controls else set()
     if kept.is_file() and arrays.is_file():
         found = from_json(kept.read_text(encoding="utf-8"))
-        if isinstance(found, EvaluationResult) and (found.controls or not controls):
+        if isinstance(found, EvaluationResult) and wanted <= found.controls.keys():
             with np.load(arrays) as stored:
                 records = [reader.records[number] for number in stored["number"]]
                 labels = VideoLabels.from_records(records)
@@ -90,7 +92,7 @@ def evaluate_run(
     with partial.open("wb") as file:
         np.savez(file, vectors=vectors, number=videos.number, padded=padded)
     partial.replace(arrays)
-    _write(kept, to_json(result))
+    write_text(kept, to_json(result))
     if ledger is not None:
         append_ledger(ledger, result)
     labels = VideoLabels.from_records([reader.records[number] for number in videos.number])
@@ -106,11 +108,5 @@ def _training_auc(run: Run) -> float:
         if known["steps"] == steps:
             return float(known["auc"])
     auc = training_auc(run.checkpoint)
-    _write(path, json.dumps({"steps": steps, "auc": auc}) + "\n")
+    write_text(path, json.dumps({"steps": steps, "auc": auc}) + "\n")
     return auc
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

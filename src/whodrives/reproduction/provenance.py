@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -54,9 +56,14 @@ def today() -> str:
 def data_digest(records: Sequence[Record], root: Path | None = None) -> str:
     """SHA-256 over names, sizes and labels of videos, in any order; not over their content, which would take hours.
 
-    root : names are taken relative to it, so that a data set keeps its digest when it is moved.
+    root : names are taken relative to it (None: to the folder that holds them all), so that a data set keeps its digest
+    when it is moved.
     """
     lines = []
+    if root is None and records:
+        # A store may hold names both relative to its data set and from elsewhere; then they stay as they are.
+        with contextlib.suppress(ValueError):
+            root = Path(os.path.commonpath([record.path.parent for record in records]))
     for record in records:
         try:
             size = record.path.stat().st_size if record.path.is_file() else -1
