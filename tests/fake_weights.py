@@ -24,6 +24,20 @@ CARD = {
     "motion_gate": 0.8,
     "licence": "none",
 }
+CALIBRATION = {
+    "one": {
+        "scale": 8.0,
+        "offset": -4.0,
+        "low": -1.0,
+        "high": 1.0,
+        "prior": 0.5,
+        "ridge": 1e-4,
+        "n_genuine": 9,
+        "n_impostor": 9,
+    },
+    "correlation": 0.1,
+}
+CALIBRATED_CARD = {**CARD, "calibration": CALIBRATION}
 INFO = ModelInfo("fake", "1", "feedfeedfeedfeed", 64, {0.01: {1: 0.8, 4: 0.7}, 0.05: {1: 0.6, 4: 0.5}}, 0.05, 0.8)
 
 
@@ -99,3 +113,11 @@ def embedding(
         path, 64 * len(rows), 25.0, 25.0, 0, 0, (), (0, 0, 128, 128), content or f"{Path(path).name}-content"
     )
     return Embedding(rows, windows, (info,), model, contract or PreprocessingContract())
+
+
+def sliding_ramp(path: Path, frames: int) -> Path:
+    """An mp4 of a brightness ramp that moves two pixels a frame, 25 fps."""
+    ramp = np.linspace(0, 200, 128 * 128).reshape(128, 128)
+    moved = np.stack([np.roll(ramp, 2 * n, 1).astype(np.uint8) for n in range(frames)])
+    write_mp4(path, moved[..., None].repeat(3, axis=3), 25)
+    return path

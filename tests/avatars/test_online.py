@@ -69,6 +69,20 @@ def test_batches_have_the_labels_of_what_they_show() -> None:
         assert min(fits) < 1e-4 or value.max() == 1 or value.min() == 0
 
 
+@pytest.mark.parametrize("rate", [None, 24, "24-30"])
+def test_batches_tell_the_motion_that_each_frame_shows(rate: str | float | None) -> None:
+    made = source(source_fps=rate, length=40)
+    batch = made.batch(3)
+    assert batch.motion.shape == (6, 40, 33)
+    told = torch.tensor([made.faces[place].image.mean() / 255 for place in batch.target])[:, None]
+    told = (told + 0.02 * batch.motion.sum(dim=2)).double()
+    seen = batch.frames[:, :, 0, 0, 0].double()
+    gain = (told * seen).sum(dim=1) / told.square().sum(dim=1)
+    inside = (seen.amin(dim=1) > 0) & (seen.amax(dim=1) < 1)
+    assert inside.sum() >= 3
+    assert (gain[:, None] * told - seen).abs()[inside].max() < 1e-4
+
+
 def test_a_driver_shows_as_many_recordings_as_it_has() -> None:
     batch = source(samples=3, identities=2).batch(0)
     for driver in set(batch.driver.tolist()):

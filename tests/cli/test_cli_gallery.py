@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from fake_weights import FakeWeights
 from whodrives.cli.options import default_gallery
+from whodrives.training import weights
 
 VERIFY_KEYS = {"decision", "score", "llr", "threshold", "target_far", "windows", "reason", "model", "contract"}
 
@@ -158,3 +160,23 @@ def test_default_gallery_folder_is_made_by_enroll(call, videos, tmp_path: Path) 
     env = {"WHODRIVES_GALLERY": str(tmp_path / "new" / "deep" / "x.db")}
     assert call("enroll", "ana", videos["ana1"], **env).status == 0
     assert json.loads(call("gallery", "list", "--json", **env).out)["drivers"][0]["name"] == "ana"
+
+
+def test_moving_to_new_weights(enrolled, videos, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = enrolled("gallery", "status", "--json").json
+    assert (sorted(ready["ready"]), ready["outdated"]) == (["ana", "ben"], [])
+    assert enrolled("gallery", "status").status == 0
+    monkeypatch.setattr(weights, "load_weights", lambda source="bundled": FakeWeights(digest="0" * 16))
+    before = enrolled("gallery", "status")
+    assert before.status == 1
+    assert "2 to be enrolled again" in before.out
+    assert enrolled("enroll", "ana", videos["ana1"], "--add").status == 0
+    between = enrolled("gallery", "status", "--json")
+    assert (between.status, between.json["ready"], between.json["outdated"]) == (1, ["ana"], ["ben"])
+    assert len(enrolled("gallery", "show", "ana", "--json").json["older"]) == 1
+    assert enrolled("enroll", "ben", videos["ben1"], "--add").status == 0
+    old = ready["weights"]
+    assert enrolled("gallery", "forget", old, "--json").json["forgotten"] == 2
+    after = enrolled("gallery", "status", "--json")
+    assert (after.status, len(after.json["groups"])) == (0, 1)
+    assert enrolled("gallery", "forget", old).status == 2

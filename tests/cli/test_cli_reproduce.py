@@ -167,6 +167,47 @@ def test_evaluate_restricts_its_trials(study: Study, tmp_path: Path) -> None:
     assert set(one["controls"]) == {"duration only"}
 
 
+def test_evaluate_scores_a_list_of_pairs(study: Study, tmp_path: Path) -> None:
+    data = tmp_path / "tree"
+    words = ["simulate", data, "--splits", "test:3/3", "--clips", 2, "--seconds", 0.5, "--size", 64]
+    assert study.call(*words, "--generators", "warp,mesh", "--layout", "avaprintdb").status == 0
+    with (data / "manifest.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["generator"] == "warp"]
+    own, cross = ([row for row in rows if row["is_self_reenactment"] == kind] for kind in ("True", "False"))
+    # The trials of the protocol `pooled`, as a list.
+    trials = [
+        (Path(a["path"]).stem, Path(b["path"]).name, int(b in own))
+        for n, a in enumerate(own)
+        for b in (*own[n + 1 :], *cross)
+        if a["target_identity"] == b["target_identity"]
+    ]
+    pairs = tmp_path / "pairs.csv"
+    lines = [
+        f"{one},{other},{label}\n" for one, other, label in [*trials, ("nobody--is--there--WARP", trials[0][0], 0)]
+    ]
+    pairs.write_text("enrolment_sample,test_sample,label\n" + "".join(lines))
+    words = ["evaluate", study.checkpoint, data, "--no-controls", "--no-training-auc", "--json"]
+    for generator in ("warp", "mesh"):
+        pooled = study.call(*words, "--protocol", "pooled", "--generators", generator).json
+        listed = study.call(*words, "--pairs", pairs, "--generators", generator).json
+        assert listed["protocol"] == "listed"
+        # Hardly trained, the network gives scores so alike that the last bit of a product decides some comparisons.
+        assert listed["auc"]["overall"] == pytest.approx(pooled["auc"]["overall"], abs=0.03)
+        assert listed["n_pairs"] == pooled["n_pairs"]
+        assert listed["auc"]["per_generator"][generator]["value"] == pytest.approx(listed["auc"]["overall"])
+        assert listed["protocols"]["listed"]["note"].startswith("1 listed pairs are left out")
+        assert set(listed["protocols"]) == {"listed", "per_target_mean", "cross_target"}
+        assert "duration only" in listed["controls"]
+    for more, part in (
+        (("--generators", "warp,mesh"), "name the one"),
+        (("--negatives", "same_source"), "leave out options"),
+        (("--generators", "keypoint"), "no video is left"),
+    ):
+        wrong = study.call(*words, "--pairs", pairs, *more)
+        assert wrong.status == 2, wrong.err
+        assert part in wrong.out
+
+
 def test_evaluate_lists_files_that_cannot_be_read(study: Study, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(study.out / "data" / "test", data)
@@ -188,6 +229,10 @@ def test_wrong_calls_are_told(study: Study, tmp_path: Path) -> None:
         (["reproduce", "table66"], "little"),
         (["reproduce", "little", "--data", data, "--motion", data / "manifest.csv"], "--data simulated"),
         (["reproduce", "little", "--data", data, "-o", tmp_path], "needs the splits"),
+        # Said at once, and not after the training that the tables need.
+        (["reproduce", "little", "motion", "--data", data, "-o", tmp_path], "needs --data simulated"),
+        (["reproduce", "all", "--data", data, "-o", tmp_path], "needs the splits"),
+        (["reproduce", "little", "--test-drivers", 2, "-o", tmp_path], "--test-drivers"),
     ):
         answer = study.call(*words)
         assert answer.status == 2
@@ -247,3 +292,14 @@ def test_a_labelled_data_set_is_packed_trained_on_and_tested(study: Study, tmp_p
         assert "mesh" not in cells
         assert table["provenance"]["data_kind"] == "simulated"
         assert "test videos of" in table["provenance"]["data"]
+
+
+def test_a_row_that_lacks_a_seed_is_not_complete(study: Study) -> None:
+    answer = study.reproduce("--seeds", 3, "--budget", 0)
+    assert answer.status == 1
+    assert (answer.json["rows_not_run"], answer.json["rows_lacking_seeds"]) == (0, 2)
+    (table,) = answer.json["tables"]
+    assert table["provenance"]["seed"] == [1, 2]
+    assert "differences: 2 of 3 seeds so far." in table["notes"]
+    assert study.first.json["tables"][0]["provenance"]["seed"] is None
+    assert study.second.json["rows_lacking_seeds"] == 0

@@ -22,10 +22,12 @@ RECORDS = [
 
 def test_listed_pairs_are_scored_in_chunks() -> None:
     rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(30, 4))
+    windows = rng.normal(size=(30, 3, 4))
+    windows /= np.linalg.norm(windows, axis=2, keepdims=True)
     first, second = rng.integers(0, 30, 100), rng.integers(0, 30, 100)
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    expected = [float(unit[a] @ unit[b]) for a, b in zip(first, second)]
+    # AVAPrintDB's score: the mean of all cosines between windows of the one and windows of the other.
+    expected = [float((windows[a] @ windows[b].T).mean()) for a, b in zip(first, second)]
+    vectors = windows.mean(axis=1)
     for chunk in (1, 7, 1000):
         assert np.allclose(listed_scores(vectors, first, second, chunk=chunk), expected, atol=1e-6)
 
@@ -41,9 +43,9 @@ def test_a_list_of_the_database_becomes_trials() -> None:
     listed = number_pairs(resolved.trials, kept)
     assert listed.missing == 1
     assert list(zip(listed.first.tolist(), listed.second.tolist())) == [(0, 1), (0, 6), (2, 4)]
-    vectors = np.random.default_rng(1).normal(size=(len(kept), 5))
-    scores = listed_trials(vectors, VideoLabels.from_records(kept), listed)
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.random.default_rng(1).normal(size=(len(kept), 5))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    scores = listed_trials(unit, VideoLabels.from_records(kept), listed)
     expected = [float(unit[a] @ unit[b]) for a, b in ((0, 1), (0, 6), (2, 4))]
     assert scores.score == pytest.approx(expected, abs=1e-6)
     assert scores.genuine.tolist() == [True, True, False]
@@ -52,10 +54,21 @@ def test_a_list_of_the_database_becomes_trials() -> None:
     assert scores.auc() == pytest.approx(roc_auc(expected[:2], expected[2:]))
 
 
+def test_pairs_among_some_videos_keep_their_meaning() -> None:
+    pairs = ListedPairs(np.array([0, 4, 2]), np.array([3, 1, 4]), np.array([True, False, True]), missing=2)
+    some = pairs.among(np.array([4, 2, 1]))
+    assert list(zip(some.first.tolist(), some.second.tolist())) == [(0, 2), (1, 0)]
+    assert some.genuine.tolist() == [False, True]
+    assert some.missing == 3
+    assert pairs.among(np.array([], np.int64)).missing == 5
+
+
 def test_lists_that_do_not_fit_say_why() -> None:
     vectors, labels = np.eye(len(RECORDS)), VideoLabels.from_records(RECORDS)
     with pytest.raises(InputError, match="equal length"):
         listed_scores(vectors, [1, 2], [1])
+    with pytest.raises(InputError, match="norm 1 or less"):
+        listed_scores(2 * vectors, [1], [2])
     for wrong in (-1, len(RECORDS)):
         with pytest.raises(InputError, match=r"there are 0\.\.11"):
             listed_scores(vectors, [0], [wrong])

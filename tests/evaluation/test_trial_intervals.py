@@ -10,6 +10,7 @@ from whodrives.evaluation.intervals import pairs_interval, per_target_interval
 from whodrives.evaluation.labels import VideoLabels
 from whodrives.evaluation.pooling import TrialScores, collect
 from whodrives.evaluation.protocols import Pairs
+from whodrives.evaluation.resampling import leave_one_out_interval
 from whodrives.evaluation.trial_intervals import difference_interval, mean_interval, trials_interval
 from whodrives.evaluation.trials import PROTOCOLS
 
@@ -81,3 +82,19 @@ def test_means_and_differences_of_networks(protocol: str) -> None:
         difference_interval([strong], [scored(5, "pooled")])
     with pytest.raises(InputError, match="no scored trials"):
         mean_interval([])
+
+
+def test_impostor_trials_without_the_owner_leave_with_both_of_their_people() -> None:
+    """Faces that show their owner in two recordings and everybody else in one: only the owner has genuine trials, but
+    linkability also compares the others with one another."""
+    labels = study(0)
+    labels = labels.select(labels.is_self | (labels.recording == "p0"))
+    vectors = np.random.default_rng(8).normal(size=(len(labels), 4))
+    scores = collect(vectors, labels, PROTOCOLS["single_target"])
+    left_out = []
+    for person in labels.drivers:
+        keep = labels.driver != person
+        left_out.append(collect(vectors[keep], labels.select(keep), PROTOCOLS["single_target"]).auc())
+    expected = leave_one_out_interval(scores.auc(), np.array(left_out))
+    found = trials_interval(scores)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)

@@ -1,10 +1,12 @@
 """Where figures come from."""
 
+import subprocess
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 from whodrives.data.record import Record
-from whodrives.reproduction.provenance import commit, data_digest, software
+from whodrives.reproduction.provenance import PACKAGE, commit, data_digest, software
 
 
 def records(root: Path) -> list[Record]:
@@ -30,3 +32,29 @@ def test_data_keep_their_digest_when_moved_and_lose_it_when_changed(tmp_path: Pa
 def test_code_is_named() -> None:
     assert commit()
     assert {"python", "torch", "numpy"} <= set(software())
+
+
+def test_a_change_anywhere_in_the_package_is_marked(tmp_path: Path) -> None:
+    package = tmp_path / "src" / "whodrives"
+    room = package / "evaluation" / "metrics.py"
+    room.parent.mkdir(parents=True)
+    room.write_text("one\n")
+    (package / "__init__.py").write_text("")
+
+    def git(*words: str) -> None:
+        names = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", str(tmp_path), *names, *words], check=True, capture_output=True)
+
+    git("init")
+    # Not followed: the commit would be that of somebody else's project.
+    (tmp_path / "other").write_text("")
+    git("add", "other")
+    git("commit", "-m", "one")
+    assert commit(package) == f"version {version('whodrives')}"
+    git("add", "src")
+    git("commit", "-m", "two")
+    clean = commit(package)
+    assert len(clean) == 10
+    room.write_text("two\n")
+    assert commit(package) == clean + "+"
+    assert PACKAGE.name == "whodrives"

@@ -111,6 +111,16 @@ def test_a_run_is_known_by_what_it_learns(tiny: Path, tmp_path: Path) -> None:
         row_config("feat_diff", "large", {}, 1)
 
 
+def test_the_same_experiment_under_another_name_is_found_in_a_later_call(tiny: Path, tmp_path: Path) -> None:
+    one = row_config("feat_diff", tiny, {}, 1)
+    first = make_run(tmp_path, "feat_diff", one)
+    first.folder.mkdir(parents=True)
+    again = make_run(tmp_path, "frames_32", one)
+    assert (again.folder, again.name) == (first.folder, first.name)
+    other = make_run(tmp_path, "static", row_config("static", tiny, {}, 1))
+    assert other.name.startswith("static-")
+
+
 class Clock:
     """Ten seconds between two looks."""
 
@@ -136,3 +146,18 @@ def test_the_queue_stops_at_its_budget_and_goes_on(tiny: Path, tmp_path: Path) -
     assert [(state.done, state.steps, state.hours) for state in last] == [(True, 6, 0.0)] * 2
     lines = (runs[0].folder / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+
+
+def test_pace_is_that_of_the_log(tiny: Path, tmp_path: Path) -> None:
+    f5c, static, resnet = (
+        make_run(tmp_path, name, row_config(name, tiny, {}, 1)) for name in ("feat_diff", "static", "resnet18_static")
+    )
+    f5c.folder.mkdir(parents=True)
+    # Steps of 0.04 s, a second process from step 101 on, and a line that was cut short.
+    rows = [{"step": step, "seconds": round(0.04 * ((step - 1) % 100 + 1), 1)} for step in range(1, 201)]
+    (f5c.folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 2')
+    assert f5c.seconds_a_step() == pytest.approx(0.04, rel=0.02)
+    hours = [state.hours for state in states([f5c, static, resnet])]
+    assert hours[0] is not None
+    assert hours[0] == hours[1] > 0
+    assert hours[2] is None, "the pace of another backbone says nothing"

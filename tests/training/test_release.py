@@ -11,7 +11,7 @@ from whodrives.models import build_model
 from whodrives.training.config import RecipeConfig, SourceConfig
 from whodrives.training.loss import Prototypes
 from whodrives.training.refit import pooled_features, refit_head
-from whodrives.training.release import summarise, verification_trials
+from whodrives.training.release import summarise, trial_windows, verification_trials
 from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
 from whodrives.training.validation import embed_clips
 
@@ -44,8 +44,13 @@ def test_trials_are_the_loop_over_videos() -> None:
     assert trials.genuine == pytest.approx(genuine)
     assert trials.impostor == pytest.approx(impostor)
     assert len(verification_trials(vectors, clips, windows=1, per_video=2).genuine) == 2 * len(genuine)
-    with pytest.raises(InputError, match="do not form videos"):
+    parts = trial_windows(vectors, clips, 2)
+    assert parts.genuine.mean(axis=1) == pytest.approx(genuine)
+    assert parts.impostor.shape == (len(impostor), 2)
+    with pytest.raises(InputError, match="exceed"):
         verification_trials(vectors, clips, windows=3, per_video=2)
+    with pytest.raises(InputError, match="do not form videos"):
+        trial_windows(vectors, clips, 5)
 
 
 def test_summary_has_both_counts_and_probabilities() -> None:

@@ -6,9 +6,12 @@ import pytest
 
 from fake_weights import INFO, embedding
 from whodrives.errors import InputError
+from whodrives.evaluation.llr import LogisticLlr
+from whodrives.evaluation.repeated import RepeatedLlr
 from whodrives.verification.decision import (
     choose_threshold,
     compare_embeddings,
+    covered_windows,
     identify_against,
     verify_against,
 )
@@ -40,6 +43,22 @@ def test_half_windows_are_half_the_evidence() -> None:
     assert verify_against(halves, E0, "ana").threshold == choose_threshold(INFO, 2).score == 0.6
     whole = embedding(rows(0.9, 0.9, 0.9, 0.9))
     assert verify_against(whole, E0, "ana").threshold == 0.5
+
+
+def test_likelihood_ratio_counts_every_frame_once() -> None:
+    calibration = RepeatedLlr(LogisticLlr(4.0, -2.0, -1.0, 1.0, 0.5, 1e-4, 9, 9), 0.5)
+    info = dataclasses.replace(INFO, calibration=calibration)
+    two = dataclasses.replace(embedding(rows(0.9, 0.7)), model=info)
+    answer = verify_against(two, E0, "ana")
+    # (4 * 0.8 - 2) for one window; two of correlation 0.5 are worth 2 / 1.5.
+    assert answer.llr == pytest.approx(1.2 * 2 / 1.5)
+    assert identify_against(two, ["ana", "ben"], np.stack([E0, E1])).llr == answer.llr
+    halves = [dataclasses.replace(window, start=32 * n) for n, window in enumerate(two.windows)]
+    overlapping = dataclasses.replace(two, windows=tuple(halves))
+    assert covered_windows(overlapping) == 1.5
+    assert verify_against(overlapping, E0, "ana").llr == pytest.approx(1.2 * 1.5 / 1.25)
+    short = dataclasses.replace(embedding(rows(0.9), valid=20, problem="short"), model=info)
+    assert verify_against(short, E0, "ana").llr is None
 
 
 def test_unknown_rate_lists_the_known_ones() -> None:

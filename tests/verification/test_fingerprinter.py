@@ -1,9 +1,10 @@
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fake_weights import CARD, FakeWeights, moving_frames, video
+from fake_weights import CALIBRATED_CARD, CALIBRATION, CARD, FakeWeights, moving_frames, video
 from whodrives.avatars.encode import write_mp4
 from whodrives.errors import InputError
 from whodrives.verification.errors import WeightsMismatchError
@@ -163,3 +164,19 @@ def test_a_saved_weight_file_brings_its_thresholds_and_contract(tmp_path: Path) 
     made = own.embed(video(tmp_path / "a.mp4", 0, 60, fps=20.0))
     assert [(window.length, window.valid) for window in made.windows] == [(40, 40), (40, 40)]
     assert own.compare(made, made).threshold == 0.6
+
+
+def test_calibration_of_a_card_is_read_or_refused() -> None:
+    info = read_model_info(CALIBRATED_CARD, "feed")
+    assert info.calibration is not None
+    assert info.calibration.llr(0.75, 1) == pytest.approx(2.0)
+    assert info.calibration.correlation == 0.1
+    assert read_model_info(CARD, "feed").calibration is None
+    one = CALIBRATION["one"]
+    for wrong in (
+        {"correlation": 0.25},
+        {"one": one, "correlation": 2},
+        {"one": {**one, "low": math.nan}, "correlation": 0},
+    ):
+        with pytest.raises(InputError, match="copy the weights again"):
+            read_model_info({**CARD, "calibration": wrong}, "feed")

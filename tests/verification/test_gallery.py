@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 import unicodedata
+from contextlib import closing
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from fake_weights import INFO, embedding
 from whodrives.errors import InputError
+from whodrives.verification import gallery_rows
 from whodrives.verification.embedding import Embedding, unit_mean
 from whodrives.verification.errors import (
     AlreadyEnrolledError,
@@ -24,6 +27,7 @@ from whodrives.verification.errors import (
     WeightsMismatchError,
 )
 from whodrives.verification.gallery import Gallery
+from whodrives.verification.gallery_store import APPLICATION_ID
 from whodrives.video.contract import PreprocessingContract
 from whodrives.video.errors import ContractMismatchError
 
@@ -137,12 +141,73 @@ def test_other_weights_and_contracts_are_errors(gallery: Gallery, rng: np.random
             gallery.verify(probe, "ana")
         with pytest.raises(error):
             gallery.identify(probe)
-        with pytest.raises(error):
-            gallery.enroll("ana", probe, add=True)
+        with pytest.raises(AlreadyEnrolledError):
+            gallery.enroll("ana", probe)
     gallery.enroll("ben", other_weights)
     # Passing over ben would make "nobody" a lie.
     with pytest.raises(WeightsMismatchError, match="ben"):
         gallery.identify(person(rng, "c.mp4"))
+
+
+NEW = dataclasses.replace(INFO, name="newer", digest="0" * 16)
+
+
+def test_a_gallery_moves_to_new_weights_while_the_old_ones_serve(gallery: Gallery, tmp_path: Path) -> None:
+    one, two = np.eye(256)[:2]
+    gallery.enroll("ana", embedding(one, "a.mp4"))
+    gallery.enroll("ben", embedding(two, "b.mp4"))
+    # The same recording may be enrolled again for other weights, under its own name only.
+    gallery.enroll("ana", embedding(two, "a.mp4", model=NEW), add=True)
+    with pytest.raises(DuplicateSampleError):
+        gallery.enroll("ben", embedding(two, "a.mp4", model=NEW), add=True)
+    status = gallery.status(NEW, PreprocessingContract())
+    assert (status.ready, status.outdated) == (("ana",), ("ben",))
+    assert [(group.weights, group.templates) for group in status.groups] == [(INFO.digest, 2), (NEW.digest, 1)]
+    # Each probe meets the template of its own weights.
+    assert gallery.verify(embedding(one, "c.mp4"), "ana").decision == "accept"
+    assert gallery.verify(embedding(two, "c.mp4", model=NEW), "ana").decision == "accept"
+    assert gallery.identify(embedding(two, "c.mp4")).name == "ben"
+    with pytest.raises(WeightsMismatchError, match="ben"):
+        gallery.identify(embedding(two, "c.mp4", model=NEW))
+    assert [info.weights for info in gallery.templates("ana")] == [NEW.digest, INFO.digest]
+    assert gallery.show("ana").weights == NEW.digest
+    # An export carries all of it.
+    gallery.export(tmp_path / "g.json")
+    other = Gallery.open(tmp_path / "other.db")
+    assert other.import_(tmp_path / "g.json") == 3
+    assert other.list() == gallery.list()
+    gallery.enroll("ben", embedding(one, "b.mp4", model=NEW), add=True)
+    assert gallery.status(NEW, PreprocessingContract()).outdated == ()
+    assert gallery.forget_weights(INFO.digest) == 2
+    assert gallery.identify(embedding(two, "c.mp4", model=NEW)).name == "ana"
+    with pytest.raises(GalleryError, match="no template of weights"):
+        gallery.forget_weights(INFO.digest)
+    gallery.remove("ana")
+    assert [info.name for info in gallery.list()] == ["ben"]
+
+
+def test_a_gallery_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path)) as db:
+        script = resources.files("whodrives.verification").joinpath("gallery_0001.sql").read_text(encoding="utf-8")
+        db.executescript(script)
+        number = gallery_rows.insert_driver(db, "ana", INFO, PreprocessingContract(), "2026-01-01T00:00:00+00:00")
+        db.row_factory = sqlite3.Row
+        sample = gallery_rows.sample_of(embedding(np.eye(256)[0], "a.mp4"), "2026-01-01T00:00:00+00:00")
+        gallery_rows.insert_sample(db, number, sample)
+        gallery_rows.refresh_template(db, number, "ana")
+        db.execute("PRAGMA user_version = 1")
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.commit()
+    gallery = Gallery.open(path)
+    assert [info.name for info in gallery.list()] == ["ana"]
+    assert gallery.verify(embedding(np.eye(256)[0], "c.mp4"), "ana").decision == "accept"
+    gallery.enroll("ana", embedding(np.eye(256)[1], "a.mp4", model=NEW), add=True)
+    gallery.remove("ana")
+    everything = b"".join(file.read_bytes() for file in tmp_path.glob("old.db*"))
+    assert np.eye(256, dtype="<f4")[0].tobytes() not in everything
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM sample").fetchone()[0] == 0
 
 
 def test_names_are_nfc_and_stripped(gallery: Gallery, rng: np.random.Generator) -> None:

@@ -104,6 +104,17 @@ def test_area_resize_equals_naive_loops(shape: tuple[int, int], kind: type) -> N
     np.testing.assert_allclose(ours, naive_area(image, 16), rtol=2e-6, atol=2e-3)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("times", [1, 2, 4, 8, 16])
+def test_whole_number_sums_equal_the_weights_to_the_last_bit(times: int, kind: type) -> None:
+    largest = np.iinfo(kind).max
+    image = np.random.default_rng(times).integers(0, largest + 1, (8 * times, 16 * times)).astype(kind)
+    image[:, : 2 * times] = largest
+    square = image[:, 4 * times : 12 * times]
+    for part in (image[:, : 8 * times], square, square.T, square[::-1]):
+        assert np.array_equal(area_resize(part, 8), area_resize(part.astype(np.float32), 8))
+
+
 @given(st.integers(1, 300), st.integers(1, 64))
 @settings(max_examples=60, deadline=None)
 def test_area_weights_share_out_everything(source: int, target: int) -> None:

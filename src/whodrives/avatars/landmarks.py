@@ -239,7 +239,7 @@ def largest_face(image: Pixels, path: Path) -> NDArray[np.float32]:
     with face_mesh_detector(faces=5) as mesh:
         faces = landmarks_of(mesh, image)
     if not faces:
-        faces = _faces_from_afar(image)
+        faces = faces_from_afar(image)
     if not faces:
         raise NoFaceError(path, "no face found; give a sharp, upright photo with the whole face in view")
     sizes = [float(np.ptp(face[:, :2], axis=0).max()) for face in faces]
@@ -248,8 +248,9 @@ def largest_face(image: Pixels, path: Path) -> NDArray[np.float32]:
     return faces[int(np.argmax(sizes))]
 
 
-def _faces_from_afar(image: Pixels) -> list[NDArray[np.float32]]:
-    """Faces too small for FaceMesh's own detector: looked for in smaller and smaller overlapping tiles."""
+def faces_from_afar(image: Pixels) -> list[NDArray[np.float32]]:
+    """(478, 3) landmarks of faces too small for FaceMesh's own detector, largest first: looked for in smaller and
+    smaller overlapping tiles."""
     from mediapipe.python.solutions.face_detection import FaceDetection
 
     height, width = image.shape[:2]

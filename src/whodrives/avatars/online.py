@@ -20,7 +20,7 @@ from whodrives.avatars.faces import Face
 from whodrives.avatars.generator import Generator, load_generator
 from whodrives.avatars.nuisance import Nuisance, sample_nuisance
 from whodrives.avatars.plan import draw_rate, parse_rate
-from whodrives.avatars.tracks import MotionTrack
+from whodrives.avatars.tracks import CHANNELS, MotionTrack
 from whodrives.data.sampler import spread
 from whodrives.errors import InputError
 from whodrives.video.timeline import nearest_frames
@@ -35,6 +35,7 @@ class AvatarBatch:
     frames : float32 (N, T, 1, S, S) grey in 0..1.
     driver, recording, target, generator : int64 (N,) places in `OnlineAvatars.drivers`, that driver's recordings,
         `OnlineAvatars.faces` and `OnlineAvatars.generators`.
+    motion : float32 (N, T, 33), the controls that each frame shows, in the order of `CHANNELS`.
     """
 
     frames: Tensor
@@ -42,6 +43,7 @@ class AvatarBatch:
     recording: Tensor
     target: Tensor
     generator: Tensor
+    motion: Tensor
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> AvatarBatch:
         """The same batch on another device."""
@@ -219,12 +221,13 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
             windows, faces = [windows[place] for place in only], [faces[place] for place in only]
             kinds, draws = [kinds[place] for place in only], [draws[place] for place in only]
         frames = torch.empty(len(windows), self.length, 1, self.size, self.size, device=self.device)
+        motion = torch.empty(len(windows), self.length, len(CHANNELS), device=self.device)
         for kind in sorted(set(kinds)):
             rows = [row for row, one in enumerate(kinds) if one == kind]
-            self._render(frames, rows, kind, windows, faces, draws)
+            self._render(frames, motion, rows, kind, windows, faces, draws)
         columns = (*zip(*((d, r) for d, r, _ in windows), strict=True), faces, kinds)
         driver, recording, target, generator = (torch.tensor(c, device=self.device) for c in columns)
-        return AvatarBatch(frames, driver, recording, target, generator)
+        return AvatarBatch(frames, driver, recording, target, generator, motion)
 
     def _draw(self, rng: np.random.Generator) -> Nuisance:
         draw = sample_nuisance(rng)
@@ -243,13 +246,14 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
     def _render(
         self,
         out: Tensor,
+        told: Tensor,
         rows: Sequence[int],
         kind: int,
         windows: Sequence[tuple[int, int, int]],
         faces: Sequence[int],
         draws: Sequence[Nuisance],
     ) -> None:
-        """Render the clips `rows` of a batch, all by one generator, into `out`."""
+        """Render the clips `rows` of a batch, all by one generator, into `out`, and tell their controls in `told`."""
         generator = list(self.generators.values())[kind]
         rigs = [self._rig(kind, faces[row]) for row in rows]
         shown = [_shown(draws[row].fps, self.fps, self.length) for row in rows]
@@ -272,7 +276,8 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
             clip = frames[number, : int(shown[number][-1]) + 1]
             if self.codec:
                 clip = _coded(clip, draws[row])
-            out[row] = clip[torch.from_numpy(shown[number]).to(self.device)]
+            places = torch.from_numpy(shown[number]).to(self.device)
+            out[row], told[row] = clip[places], motion[number, places]
 
 
 def _shares(weights: Sequence[float], what: str) -> NDArray[np.float64]:

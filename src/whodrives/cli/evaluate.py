@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from whodrives.cli.options import json_option
 if TYPE_CHECKING:
     from whodrives.data.record import Record
     from whodrives.evaluation.embed_records import EmbeddedVideos
+    from whodrives.evaluation.listed import ListedPairs
     from whodrives.evaluation.readers import Reader
     from whodrives.evaluation.report.result import EvaluationResult
     from whodrives.training.subject import Subject
@@ -25,7 +28,10 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option("--split", default=None, help="Only this split [test where there is one, else all].")
 @click.option("--protocol", default="per_target_mean", show_default=True, help="The main one; see docs/evaluation.md.")
-@click.option("--generators", default="", help="Only these, with commas.")
+@click.option("--pairs", type=_FILE, help="AVAPrintDB list of trials, CSV enrolment_sample,test_sample,label.")
+@click.option(
+    "--generators", default="", help="Only these, with commas. One, with --pairs: the list as rendered by it."
+)
 @click.option("--negatives", type=click.Choice(["any", "same_source"]), default="any", show_default=True)
 @click.option("--include-originals", is_flag=True, help="Footage that no generator touched takes part.")
 @click.option("--exclude-same-recording/--allow-same-recording", default=None, help="Genuine pairs cross recordings.")
@@ -53,6 +59,7 @@ def evaluate(
     data: Path,
     split: str | None,
     protocol: str,
+    pairs: Path | None,
     generators: str,
     negatives: str,
     include_originals: bool,
@@ -85,13 +92,15 @@ def evaluate(
     from whodrives.cli.output import progress
     from whodrives.evaluation.evaluate import EvaluationSettings
     from whodrives.evaluation.labels import read_content
+    from whodrives.evaluation.listed import LISTED
     from whodrives.evaluation.trials import ProtocolOptions, find_protocol
     from whodrives.reproduction.choose import choose_videos, read_attributes
     from whodrives.reproduction.judge import CONTROLS, judge
     from whodrives.training.subject import load_subject
     from whodrives.training.training_auc import training_auc as measure
 
-    find_protocol(protocol)
+    if pairs is None:
+        find_protocol(protocol)
     subject = load_subject(model)
     wanted = tuple(name.strip() for name in generators.split(",") if name.strip())
     options: dict[str, Any] = {
@@ -108,12 +117,14 @@ def evaluate(
     known = subject.training_auc
     if known is None and training_auc and subject.config is not None:
         known = measure(Path(model))
+    listed = _listed(pairs, chosen.reader.records, wanted) if pairs is not None else None
     settings = EvaluationSettings(
-        protocol,
+        protocol if listed is None else LISTED,
         ProtocolOptions(negatives, "matched" if content else "any", exclude_same_recording, faces),
         seed,
         known,
         read_attributes(attributes) if attributes else {},
+        listed,
     )
     total = len(chosen.reader.records) + (len(twins.records) if twins is not None else 0)
     with progress("embedding", total, as_json) as advance:
@@ -145,6 +156,26 @@ def evaluate(
         written = {name: str(path) for name, path in write_report(result, out).items()}
     _tell(result, subject, chosen.reader, videos, written, as_json)
     return 1 if videos.failed else 0
+
+
+def _listed(path: Path, records: Sequence[Record], generators: Sequence[str]) -> ListedPairs:
+    """Trials of a list; warns of labels that contradict the drivers' names."""
+    from whodrives.cli.output import print_warnings
+    from whodrives.data.avaprintdb_pairs import read_pairs, resolve_pairs
+    from whodrives.errors import InputError
+    from whodrives.evaluation.listed import number_pairs
+
+    if len(generators) > 1:
+        raise InputError("--pairs with several --generators: name the one whose videos take the places of the list's")
+    found = resolve_pairs(read_pairs(path), records, generators[0] if generators else None)
+    if not found.trials:
+        names = ", ".join(found.missing[:3])
+        raise InputError(
+            f"{path}: none of its {found.total} pairs is there; {names} and others have no video of this split"
+        )
+    if found.mislabelled:
+        print_warnings([f"{found.mislabelled} pairs of {path.name} have a label that contradicts the drivers' names"])
+    return replace(number_pairs(found.trials, records), missing=found.total - len(found.trials))
 
 
 def _tell(

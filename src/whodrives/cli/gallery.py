@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from whodrives.cli.options import gallery_option, json_option, open_gallery
+from whodrives.cli.options import gallery_option, json_option, model_option, open_gallery
 from whodrives.cli.output import plain, print_json, print_lines, print_table
 
 
 @click.group("gallery")
 def gallery() -> None:
-    """List, show, remove, purge, export and import enrolled drivers."""
+    """List, show, remove, purge, export and import enrolled drivers; move them to new weights."""
 
 
 @gallery.command("list")
@@ -41,10 +41,11 @@ def list_(gallery_path: Path | None, as_json: bool) -> int:
 @json_option
 def show(name: str, gallery_path: Path | None, as_json: bool) -> int:
     """Show one driver and the enrolled videos."""
-    driver = open_gallery(gallery_path).show(name)
+    templates = open_gallery(gallery_path).templates(name)
     if as_json:
-        print_json({"driver": driver.to_dict()})
-    else:
+        print_json({"driver": templates[0].to_dict(), "older": [driver.to_dict() for driver in templates[1:]]})
+        return 0
+    for driver in templates:
         print_lines(
             f"{driver.name}: enrolled {driver.created}",
             f"weights {driver.model} ({driver.weights}), contract {driver.contract}",
@@ -54,6 +55,49 @@ def show(name: str, gallery_path: Path | None, as_json: bool) -> int:
             for sample in driver.samples
         ]
         print_table(("video", "added", "frames", "usable windows"), rows)
+    return 0
+
+
+@gallery.command("status")
+@gallery_option
+@model_option
+@json_option
+def status(gallery_path: Path | None, model: str, as_json: bool) -> int:
+    """Who can be verified with the weights MODEL, and who must be enrolled again first.
+
+    To move to new weights: enroll everybody with `--add --model NEW`; meanwhile the old templates serve the old
+    weights. Then `gallery forget` these. Exit status 1 while somebody is missing.
+    """
+    from whodrives.training.weights import load_weights
+    from whodrives.verification.fingerprinter import read_contract, read_model_info
+
+    weights = load_weights(model)
+    info = read_model_info(dict(weights.card), weights.digest)
+    found = open_gallery(gallery_path).status(info, read_contract(weights.card))
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        rows = [(group.model, group.weights, group.contract, f"{group.templates}") for group in found.groups]
+        print_table(("weights", "digest", "contract", "templates"), rows)
+        print_lines(f"{info}: {len(found.ready)} ready, {len(found.outdated)} to be enrolled again")
+        print_lines(*(f"  {name}" for name in found.outdated))
+    return 1 if found.outdated else 0
+
+
+@gallery.command("forget")
+@click.argument("weights")
+@gallery_option
+@json_option
+def forget(weights: str, gallery_path: Path | None, as_json: bool) -> int:
+    """Delete every template of the weight file with the digest WEIGHTS, for good.
+
+    Who has no template of other weights is then no longer enrolled.
+    """
+    count = open_gallery(gallery_path).forget_weights(weights)
+    if as_json:
+        print_json({"forgotten": count})
+    else:
+        print_lines(f"{count} template{'s' if count != 1 else ''} of weights {weights} deleted")
     return 0
 
 

@@ -27,6 +27,7 @@ VERBS = {
     "enroll": "whodrives.cli.enroll:enroll",
     "verify": "whodrives.cli.verify:verify",
     "identify": "whodrives.cli.verify:identify",
+    "watch": "whodrives.cli.watch:watch",
     "gallery": "whodrives.cli.gallery:gallery",
     "info": "whodrives.cli.info:info",
 }

@@ -37,7 +37,7 @@ gallery_option = click.option(
 )
 _embedding_options = (
     model_option,
-    click.option("--crop", default=None, metavar="X,Y,W,H", help="Region of the upright frame, in pixels."),
+    click.option("--crop", default=None, metavar="X,Y,W,H", help="Pixels of the upright frame; or face, face:2."),
     click.option("--hop", type=click.IntRange(min=1), default=None, help="Frames between windows [default: half one]."),
     click.option("--device", default=None, metavar="DEVICE", help="cpu, cuda ... (default: a GPU when there is one)."),
 )

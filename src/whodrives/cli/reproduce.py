@@ -25,15 +25,16 @@ SIMULATED = "simulated"
 @click.option("--data", default=SIMULATED, show_default=True, help="A data set with splits, or 'simulated'.")
 @click.option("--motion", type=_FILE, help="Simulated: parquet of real tracks [built-in drivers].")
 @click.option("--portraits", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Simulated: photos.")
-@click.option("--recipe", default="small", show_default=True, help="'paper', 'small' or a TOML file.")
+@click.option("--recipe", default="small", show_default=True, help="'paper', 'small', 'smaller' or a TOML file.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Trainings of each row.")
 @click.option("--budget", type=click.FloatRange(0), default=None, metavar="MINUTES", help="Of training in this call.")
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("out/reproduce"))
-@click.option("--test-drivers", type=click.IntRange(2), default=20, show_default=True, help="Simulated.")
+@click.option("--test-drivers", type=click.IntRange(3), default=20, show_default=True, help="Simulated.")
 @click.option("--test-targets", type=click.IntRange(2), default=20, show_default=True, help="Simulated.")
 @click.option("--test-clips", type=click.IntRange(2), default=4, show_default=True, help="Simulated: of each driver.")
 @click.option("--test-seconds", type=click.FloatRange(0.5), default=5.2, show_default=True, help="Simulated.")
 @click.option("--frozen/--no-frozen", default=True, help="Simulated: the control on videos without motion.")
+@click.option("--controls/--no-controls", default=True, help="Of every row's first seed; they take most of the time.")
 @click.option("--people", type=click.IntRange(4), default=12, show_default=True, help="Of motion, disentanglement.")
 @click.option("--faces", type=click.IntRange(2), default=4, show_default=True, help="Of motion, disentanglement.")
 @click.option("--layout", default="auto", help="Of --data, as for prepare.")
@@ -52,6 +53,7 @@ def reproduce(
     seeds: int,
     budget: float | None,
     out: Path,
+    controls: bool,
     people: int,
     faces: int,
     ledger: Path | None,
@@ -63,7 +65,7 @@ def reproduce(
     """Train, evaluate and print tables: table2 .. table8, figure2, our ablations, motion, disentanglement, all.
 
     Everything lies in OUT and is made once: call again to go on where the budget ended. Published figures stand in
-    columns of their own. Exit status: 0 complete, 1 some rows were not reached, 2 wrong call.
+    columns of their own. Exit status: 0 complete, 1 some rows or seeds were not reached, 2 wrong call.
     """
     import torch
 
@@ -77,9 +79,13 @@ def reproduce(
     from whodrives.reproduction.reproduce import reproduce as run_tables
     from whodrives.reproduction.tables import load_table, table_names
 
-    everything = (*table_names(), *ANALYSES)
+    # Analyses show every motion on every face, which only rendering can.
+    everything = (*table_names(), *(ANALYSES if data == SIMULATED else ()))
     names = list(dict.fromkeys(name for asked in tables for name in (everything if asked == "all" else (asked,))))
     chosen = [load_table(name) for name in names if name not in ANALYSES]
+    wanted = [name for name in names if name in ANALYSES]
+    if wanted and data != SIMULATED:
+        raise InputError(f"{', '.join(wanted)}: needs --data simulated, where every motion is on every face")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     material = _material(data, out, workers, as_json, where)
     planned = plan(chosen, material, recipe, range(1, seeds + 1), out / "runs")
@@ -90,28 +96,33 @@ def reproduce(
             material,
             command,
             budget=None if budget is None else budget * 60,
+            controls=controls,
             workers=workers,
             device=device,
             ledger=ledger,
             on_step=bar.step,
             on_evaluation=bar.evaluation,
         )
-    wanted = [name for name in names if name in ANALYSES]
     results += run_analyses(wanted, material, recipe, out / "runs", command, people, faces)
-    waiting = 0
+    waiting, lacking = 0, 0
     reports = {}
     for result in results:
         reports[result.name] = {key: str(path) for key, path in write_report(result, out / result.name).items()}
         waiting += sum(any(cell.status != "ok" for cell in row.cells.values()) for row in result.rows)
+        lacking += sum(any(0 < len(cell.seeds) < seeds for cell in row.cells.values()) for row in result.rows)
         if not as_json:
             print_document(table_document(result))
     if as_json:
-        print_json({"tables": [to_dict(result) for result in results], "reports": reports, "rows_not_run": waiting})
+        tables_made = [to_dict(result) for result in results]
+        counts = {"rows_not_run": waiting, "rows_lacking_seeds": lacking}
+        print_json({"tables": tables_made, "reports": reports, **counts})
     else:
         print_lines(*(f"{name}: {paths['html']}" for name, paths in reports.items()))
         if waiting:
             print_lines(f"{waiting} rows were not reached; call again with a --budget to go on")
-    return 1 if waiting else 0
+        if lacking:
+            print_lines(f"{lacking} rows lack some of the {seeds} seeds; call again with a --budget to go on")
+    return 1 if waiting or lacking else 0
 
 
 def _material(data: str, out: Path, workers: int, quiet: bool, where: dict[str, Any]) -> Material:

@@ -21,7 +21,8 @@ AS_IT_IS = "as it is"
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedVideos:
-    """vectors : variant -> float32 (N, D) unit rows, the mean over a video's windows.
+    """vectors : variant -> float32 (N, D), the mean of the unit embeddings of a video's windows: of norm 1 for one
+    window, shorter where several differ.
 
     number : int64 (N,) places in the reader's records. windows : (N,) how many went into each row. n_frames, seconds
     (NaN where no rate is known), energy (grey levels) : (N,) of each video. padded : (N,) share of repeated frames.
@@ -150,7 +151,7 @@ def _embed(
     seed: int,
     device: torch.device,
 ) -> NDArray[np.float32]:
-    """(videos, D) unit means over each video's windows."""
+    """(videos, D) means over each video's windows."""
     model, out = variant.model, []
     frames: list[Frames] = []
     for number, sample in held:
@@ -168,9 +169,6 @@ def _embed(
             real = None
         out.append(model(clips, real).float().cpu().numpy())
     model.train(was_training)
-    rows, means, first = np.concatenate(out), [], 0
-    for _, sample in held:
-        mean = rows[first : first + len(sample.valid)].mean(axis=0)
-        means.append(mean / max(float(np.linalg.norm(mean)), 1e-12))
-        first += len(sample.valid)
-    return np.stack(means).astype(np.float32)
+    counts = np.array([len(sample.valid) for _, sample in held])
+    sums = np.add.reduceat(np.concatenate(out), np.cumsum(counts) - counts)
+    return (sums / counts[:, None]).astype(np.float32)

@@ -14,6 +14,7 @@ from whodrives.evaluation.detection import COST_MODELS, measured_tar, min_detect
 from whodrives.evaluation.embed_records import AS_IT_IS, EmbeddedVideos
 from whodrives.evaluation.identification import cmc, fnir_at_fpir, search
 from whodrives.evaluation.labels import VideoLabels
+from whodrives.evaluation.listed import LISTED, ListedPairs, listed_trials
 from whodrives.evaluation.llr import min_cllr
 from whodrives.evaluation.metrics import eer, roc_auc
 from whodrives.evaluation.pooling import TrialScores, collect, unit_rows
@@ -51,8 +52,11 @@ Vectors = NDArray[np.float32]
 class EvaluationSettings:
     """What is measured.
 
-    protocol : the main one. options : restrict its trials. seed : of random alterations. training_auc : of the network
-    on its training drivers, None: not known. attributes : attribute -> driver -> subgroup.
+    protocol : the main one; ``listed``: the trials of `pairs`. options : restrict a protocol's trials. seed : of random
+    alterations. training_auc : of the network on its training drivers, None: not known. attributes : attribute ->
+    driver -> subgroup. pairs : trials that somebody else chose, by the places of their videos in the reader's records.
+
+    Raises InputError for ``listed`` without pairs, pairs without ``listed``, or listed pairs with options.
     """
 
     protocol: str = "per_target_mean"
@@ -60,6 +64,13 @@ class EvaluationSettings:
     seed: int = 0
     training_auc: float | None = None
     attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    pairs: ListedPairs | None = None
+
+    def __post_init__(self) -> None:
+        if (self.protocol == LISTED) != (self.pairs is not None):
+            raise InputError("a list of pairs and the protocol 'listed' go together")
+        if self.pairs is not None and self.options != ProtocolOptions():
+            raise InputError("a list of pairs says itself which trials count: leave out options that restrict trials")
 
 
 def evaluate(
@@ -82,10 +93,14 @@ def evaluate(
     Raises
     ------
     InputError
-        The main protocol has no trials, or shapes that do not fit.
+        The main protocol has no trials, listed pairs have frozen twins beside them, or shapes that do not fit.
     """
+    if settings.pairs is not None:
+        if frozen is not None:
+            raise InputError("a list of pairs names no frozen twins: leave one of them out")
+        settings = replace(settings, pairs=settings.pairs.among(videos.number))
     vectors = videos.vectors[AS_IT_IS]
-    main = collect(vectors, labels, find_protocol(settings.protocol), settings.options)
+    main = _scored(vectors, labels, settings.protocol, settings)
     interval = trials_interval(main)
     genuine, impostor = main.score[main.genuine].astype(np.float64), main.score[~main.genuine].astype(np.float64)
     names = dict.fromkeys((settings.protocol, *BOTH_PROTOCOLS))
@@ -132,6 +147,18 @@ def _histograms(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> 
         return None
 
 
+def _scored(vectors: Vectors, labels: VideoLabels, name: str, settings: EvaluationSettings) -> TrialScores:
+    """Trials of a protocol; listed ones by their places among these videos."""
+    if name == LISTED and settings.pairs is not None:
+        return listed_trials(vectors, labels, settings.pairs)
+    return collect(vectors, labels, find_protocol(name), _options_for(name, settings))
+
+
+def _only(settings: EvaluationSettings, keep: NDArray[np.bool_]) -> EvaluationSettings:
+    """For the videos of a mask: listed pairs renumbered to places among them."""
+    return settings if settings.pairs is None else replace(settings, pairs=settings.pairs.among(np.flatnonzero(keep)))
+
+
 def protocol_entry(
     vectors: Vectors,
     labels: VideoLabels,
@@ -147,7 +174,7 @@ def protocol_entry(
         if known is not None and name == settings.protocol:
             scores = known
         else:
-            scores = collect(vectors, labels, find_protocol(name), _options_for(name, settings))
+            scores = _scored(vectors, labels, name, settings)
         interval = trials_interval(scores)
     except InputError as error:
         return Protocol(None, note=str(error))
@@ -158,7 +185,13 @@ def protocol_entry(
         (interval.low, interval.high),
         PairCounts(count, len(scores.genuine) - count),
         ratio if ratio is not None and np.isfinite(ratio) else None,
+        _left_out(settings) if name == LISTED else "",
     )
+
+
+def _left_out(settings: EvaluationSettings) -> str:
+    missing = settings.pairs.missing if settings.pairs is not None else 0
+    return f"{missing} listed pairs are left out, a video of theirs is not there" if missing else ""
 
 
 def _options_for(name: str, settings: EvaluationSettings) -> ProtocolOptions:
@@ -173,7 +206,7 @@ def _by_generator(vectors: Vectors, labels: VideoLabels, settings: EvaluationSet
     for name in np.unique(labels.generator).tolist():
         keep = labels.generator == name
         try:
-            scores = collect(vectors[keep], labels.select(keep), find_protocol(settings.protocol), settings.options)
+            scores = _scored(vectors[keep], labels.select(keep), settings.protocol, _only(settings, keep))
             out[name] = estimate(trials_interval(scores))
         except InputError:
             continue  # originals alone, say, have no impostors

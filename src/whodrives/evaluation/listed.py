@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from whodrives.data.record import Record
 from whodrives.errors import InputError
 from whodrives.evaluation.labels import VideoLabels
-from whodrives.evaluation.pooling import TrialScores, unit_rows
+from whodrives.evaluation.pooling import TrialScores
+
+# The name under which trials of a list stand beside the protocols.
+LISTED = "listed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,17 @@ class ListedPairs:
     second: NDArray[np.int64]
     genuine: NDArray[np.bool_]
     missing: int = 0
+
+    def among(self, numbers: NDArray[np.int64]) -> ListedPairs:
+        """The pairs of which both videos are among `numbers`, (N,) distinct, renumbered to places in it; the others
+        are counted as missing."""
+        place = np.full(
+            int(max(numbers.max(initial=-1), self.first.max(initial=-1), self.second.max(initial=-1))) + 1, -1
+        )
+        place[numbers] = np.arange(len(numbers))
+        first, second = place[self.first], place[self.second]
+        keep = (first >= 0) & (second >= 0)
+        return ListedPairs(first[keep], second[keep], self.genuine[keep], self.missing + int((~keep).sum()))
 
 
 def number_pairs(trials: Iterable[tuple[Record, Record, bool]], records: Sequence[Record]) -> ListedPairs:
@@ -49,28 +63,33 @@ def number_pairs(trials: Iterable[tuple[Record, Record, bool]], records: Sequenc
 def listed_scores(
     embeddings: ArrayLike, first: ArrayLike, second: ArrayLike, chunk: int = 1 << 16
 ) -> NDArray[np.float32]:
-    """Cosines (P,) of pairs given by the numbers (P,) of their videos.
+    """Scores (P,) of pairs given by the numbers (P,) of their videos: the mean cosine over all pairs of a window of one
+    and a window of the other, as AVAPrintDB scores.
 
     Parameters
     ----------
-    embeddings : (N, D), any norm. first, second : integers (P,), 0..N-1. chunk : pairs scored at once, bounds memory.
+    embeddings : (N, D), each the mean of a video's unit window embeddings: their product is that mean of cosines, and
+        the cosine itself where each video has one window.
+    first, second : integers (P,), 0..N-1. chunk : pairs scored at once, bounds memory.
 
     Raises
     ------
     InputError
-        Lists of two lengths, or a number that no video has.
+        Lists of two lengths, a number that no video has, or embeddings longer than 1.
     """
-    unit, one, two = unit_rows(embeddings), np.asarray(first, np.int64), np.asarray(second, np.int64)
+    rows, one, two = np.asarray(embeddings, np.float32), np.asarray(first, np.int64), np.asarray(second, np.int64)
+    if rows.ndim != 2 or not np.isfinite(rows).all() or (np.linalg.norm(rows, axis=1) > 1 + 1e-4).any():
+        raise InputError(f"embeddings of shape {rows.shape} must be (videos, dimensions), finite, of norm 1 or less")
     if one.shape != two.shape or one.ndim != 1:
         raise InputError(f"pairs of shapes {one.shape} and {two.shape}: give two lists of equal length")
     # A negative number would silently count from the end.
     for places in (one, two):
-        if places.size and (places.min() < 0 or places.max() >= len(unit)):
-            raise InputError(f"pairs name the videos {places.min()}..{places.max()}; there are 0..{len(unit) - 1}")
+        if places.size and (places.min() < 0 or places.max() >= len(rows)):
+            raise InputError(f"pairs name the videos {places.min()}..{places.max()}; there are 0..{len(rows) - 1}")
     out = np.empty(len(one), np.float32)
     for start in range(0, len(one), chunk):
         part = slice(start, start + chunk)
-        out[part] = np.einsum("ij,ij->i", unit[one[part]], unit[two[part]])
+        out[part] = np.einsum("ij,ij->i", rows[one[part]], rows[two[part]])
     return out
 
 

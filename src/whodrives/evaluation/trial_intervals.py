@@ -80,6 +80,8 @@ def _leaves(scores: TrialScores) -> Leaves:
         if len(np.unique(first[kinds])) > 1:
             return _one_by_one(scores, people)
         owner = int(first[kinds][0])
+        if not ((first == owner) | (second == owner))[~kinds].all():
+            return _one_by_one(scores, people)
         other = np.where(first[~kinds] == owner, second[~kinds], first[~kinds])
         owners.append(owner)
         won.append(np.bincount(other, weights=_wins(score[kinds], score[~kinds]), minlength=len(people)))
@@ -97,7 +99,8 @@ def _wins(genuine: NDArray[np.float32], impostor: NDArray[np.float32]) -> NDArra
 
 
 def _one_by_one(scores: TrialScores, people: NDArray[np.int32]) -> Leaves:
-    """Where several drivers own a target's genuine trials: everything again without each person."""
+    """Where several drivers own a target's genuine trials, or impostor trials pass by the owner, as among all videos
+    of one face: everything again without each person."""
     left_out = []
     for person in people:
         keep = (scores.first != person) & (scores.second != person)

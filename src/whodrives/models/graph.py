@@ -62,9 +62,12 @@ class _NeighbourMax(torch.autograd.Function):
         total = torch.empty_like(grad)
         for block, flat in _blocks(grad, index):
             part, who = grad[block].flatten(0, 1).float(), winner[block].flatten(0, 1)
-            # The backward of an embedding look-up is the fast row-wise scatter-add on CPU and CUDA alike.
-            won = torch.cat([part * (who == j) for j in range(index.shape[2])])
-            summed = torch.ops.aten.embedding_dense_backward(won, flat.T.reshape(-1), part.shape[0], -1, False)
+            if part.device.type == "cpu":
+                summed = torch.zeros_like(part).scatter_add_(0, flat.gather(1, who.long()), part)
+            else:
+                # Here scatter_add would be atomic and add in any order; the backward of an embedding look-up is not.
+                won = torch.cat([part * (who == j) for j in range(index.shape[2])])
+                summed = torch.ops.aten.embedding_dense_backward(won, flat.T.reshape(-1), part.shape[0], -1, False)
             total[block] = summed.view_as(total[block]).to(total.dtype)
         return total, None
 
@@ -91,8 +94,18 @@ def neighbour_max(nodes: Tensor, index: Tensor) -> Tensor:
     -------
     (N, P, C). Never materialises (N, C, P, k): the neighbours are folded in one after another.
     """
-    out: Tensor = _NeighbourMax.apply(nodes.contiguous(), index)
-    return out
+    if torch.is_grad_enabled() and nodes.requires_grad:
+        out: Tensor = _NeighbourMax.apply(nodes.contiguous(), index)
+        return out
+    nodes = nodes.contiguous()
+    best = torch.empty_like(nodes)
+    for block, flat in _blocks(nodes, index):
+        rows = nodes[block].flatten(0, 1)
+        part = rows.index_select(0, flat[:, 0])
+        for j in range(1, index.shape[2]):
+            torch.maximum(part, rows.index_select(0, flat[:, j]), out=part)
+        best[block] = part.view_as(best[block])
+    return best
 
 
 class GraphAggregation(nn.Module):

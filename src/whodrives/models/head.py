@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from whodrives.models.batchnorm import ClipBatchNorm
 from whodrives.models.config import ModelConfig
+from whodrives.models.normalise import at_least_single
 
 
 def real_steps(valid: Tensor, volume: Tensor) -> Tensor:
@@ -30,7 +31,7 @@ class VolumeBlock(nn.Module):
         if x.shape[2] == 2 and x.device.type == "cpu":
             # With a depth of exactly 2, oneDNN's bf16 weight gradient reads memory it never wrote (torch 2.13).
             with torch.autocast("cpu", enabled=False):
-                x = self.conv3d(x.float())
+                x = self.conv3d(at_least_single(x))
         else:
             x = self.conv3d(x)
         return F.relu(self.norm(x), inplace=True)
@@ -87,9 +88,12 @@ class TemporalHead(nn.Module):
             x = x.mean(dim=2)
         else:
             x = x.sum(dim=2) / valid.to(x.dtype).view(-1, 1, 1, 1)
-        x = pool_to_grid(x, 4).flatten(1)
+        return self.finish(x)
+
+    def finish(self, mean: Tensor) -> Tensor:
+        """Mean over time of the last block's output (batch, 32, H, W) -> (batch, embedding_dim)."""
         hidden, final = self.mlp
-        return final(self.dropout(F.relu(hidden(x))))
+        return final(self.dropout(F.relu(hidden(pool_to_grid(mean, 4).flatten(1)))))
 
 
 class PooledHead(nn.Module):

@@ -16,13 +16,21 @@ from pathlib import Path
 from whodrives.data.record import Record
 from whodrives.evaluation.report.result import EvaluationResult
 
+PACKAGE = Path(__file__).resolve().parents[1]
 PACKAGES = ("whodrives", "torch", "numpy", "scipy", "av")
 
 
-def commit() -> str:
-    """Commit of the checkout that this package runs from, with "+" when it has changes; the version elsewhere."""
-    here = Path(__file__).resolve().parent
+def commit(package: Path = PACKAGE) -> str:
+    """Commit of the checkout that this package runs from, with "+" when the package has changes; the version elsewhere.
+
+    package : its folder. A folder that git does not follow, such as a virtual environment inside another project's
+        checkout, is no checkout of this package.
+    """
+    here = package.resolve()
     try:
+        subprocess.run(
+            ["git", "-C", str(here), "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, check=True
+        )
         found = subprocess.run(
             ["git", "-C", str(here), "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True, check=True
         ).stdout.strip()

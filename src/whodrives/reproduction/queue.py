@@ -82,7 +82,7 @@ def _train(
 
 
 def states(runs: Sequence[Run]) -> list[RunState]:
-    """Where runs stand, with hours estimated from their own pace, else from that of the most similar trained one."""
+    """Where runs stand, with hours estimated from their own pace, else from that of one of the same backbone."""
     paces = {run.folder: pace for run in runs if (pace := run.seconds_a_step())}
     known = [(run, paces[run.folder]) for run in runs if run.folder in paces]
     out = []
@@ -95,11 +95,14 @@ def states(runs: Sequence[Run]) -> list[RunState]:
 
 
 def _similar(run: Run, known: Sequence[tuple[Run, float]]) -> float | None:
-    """Seconds a step by those of another run, in proportion to the frames of a batch; same backbone preferred."""
-    if not known:
-        return None
+    """Seconds a step by those of another run, in proportion to the frames of a batch.
+
+    None without one of the same backbone: a step of ResNet-18 takes five to eight times as long as one of F5C.
+    """
     same = [(other, pace) for other, pace in known if other.config.model.backbone == run.config.model.backbone]
-    other, pace = (same or known)[0]
+    if not same:
+        return None
+    other, pace = same[0]
     return pace * _frames(run) / _frames(other)
 
 

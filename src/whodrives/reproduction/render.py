@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from whodrives.evaluation.report.result import Row as ReportRow
 from whodrives.evaluation.trial_intervals import difference_interval, mean_interval
 from whodrives.evaluation.trials import PROTOCOLS, ProtocolOptions
 from whodrives.reproduction.evaluations import Evaluation
-from whodrives.reproduction.tables import Row, Table
+from whodrives.reproduction.tables import Row, Table, paper_name
 
 EQ1, TRAINING, OTHER_TAKES = "Eq. 1", "training AUC", "other recordings"
 PADDED = "repeated frames"
@@ -24,11 +24,20 @@ PADDED = "repeated frames"
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A row with the evaluations of its finished seeds. hours : of training that is left, None: no estimate yet."""
+    """A row. evaluations : seed -> of its finished seeds. hours : of training that is left, None: no estimate yet.
+
+    asked : how many seeds were asked for.
+    """
 
     row: Row
-    evaluations: tuple[Evaluation, ...] = ()
+    evaluations: Mapping[int, Evaluation] = field(default_factory=dict)
     hours: float | None = None
+    asked: int = 1
+
+    @property
+    def done(self) -> tuple[Evaluation, ...]:
+        """Evaluations of the finished seeds, in order."""
+        return tuple(self.evaluations.values())
 
     @property
     def status(self) -> str:
@@ -78,9 +87,11 @@ def build_table(
     people, of the mean over training seeds; the seeds' own values stand beside.
     """
     own = generators if table.matrix else ("overall", *generators)
-    columns = list(dict.fromkeys((*own, *table.columns)))
+    # A generator of the paper's, by NVFAIR's name for it, has one column with both figures.
+    same = {paper_name(name) for name in own}
+    columns = list(dict.fromkeys((*own, *(name for name in table.columns if name not in same))))
     extra = [] if table.matrix else [EQ1, OTHER_TAKES, TRAINING]
-    padded = any(one.padded > 0 for outcome in outcomes for one in outcome.evaluations)
+    padded = any(one.padded > 0 for outcome in outcomes for one in outcome.done)
     columns += extra + ([PADDED] if padded and not table.matrix else [])
     rows = []
     for outcome in outcomes:
@@ -96,15 +107,15 @@ def build_table(
         tuple(columns),
         tuple(rows),
         provenance,
-        (*table.notes, *_differences(outcomes)),
+        (*table.notes, *_unfinished(outcomes), *_differences(outcomes)),
         matrix=_matrix(outcomes, generators) if table.matrix else None,
         properties=table.properties,
     )
 
 
 def _column(outcome: Outcome, name: str, ours: bool) -> Cell | None:
-    row, done = outcome.row, outcome.evaluations
-    published = row.published.get(name)
+    row, done = outcome.row, outcome.done
+    published = row.published.get(paper_name(name))
     if not row.experiment or (not ours and name not in (EQ1, OTHER_TAKES, TRAINING, PADDED)):
         return None if published is None else Cell(published=published)
     if not done:
@@ -125,7 +136,7 @@ def _matrix(outcomes: Sequence[Outcome], generators: tuple[str, ...]) -> Matrix 
     rows = [outcome for outcome in outcomes if outcome.row.generator]
     values = []
     for outcome in rows:
-        done = outcome.evaluations
+        done = outcome.done
         cells = [_cell(done, "per_target_mean", name, None) if done else None for name in generators]
         values.append(tuple(None if cell is None else cell.value for cell in cells))
     if not rows or all(value is None for row in values for value in row):
@@ -133,25 +144,36 @@ def _matrix(outcomes: Sequence[Outcome], generators: tuple[str, ...]) -> Matrix 
     return Matrix(tuple(outcome.row.generator for outcome in rows), generators, tuple(values))
 
 
+def _unfinished(outcomes: Sequence[Outcome]) -> list[str]:
+    """Which rows are means of fewer seeds than the others will be."""
+    return [
+        f"{outcome.row.label}: {len(outcome.evaluations)} of {outcome.asked} seeds so far."
+        for outcome in outcomes
+        if 0 < len(outcome.evaluations) < outcome.asked
+    ]
+
+
 def _differences(outcomes: Sequence[Outcome]) -> list[str]:
-    """Every row against the first one that was run, paired over people, under both protocols."""
+    """Every row against the first one that was run, paired over people and seeds, under both protocols."""
     done = [outcome for outcome in outcomes if outcome.evaluations and not outcome.row.generator]
     out = []
     for other in done[1:]:
         first = done[0]
-        count = min(len(first.evaluations), len(other.evaluations))
+        common = [seed for seed in first.evaluations if seed in other.evaluations]
+        whole = len(common) == len(first.evaluations) == len(other.evaluations)
+        only = "" if whole else f" (seeds {', '.join(map(str, common))} alone)"
         parts = []
         for protocol, word in (("per_target_mean", "the paper's protocol"), ("cross_target", "Eq. 1")):
             try:
                 interval = difference_interval(
-                    [scores_of(one, protocol) for one in first.evaluations[:count]],
-                    [scores_of(one, protocol) for one in other.evaluations[:count]],
+                    [scores_of(one, protocol) for one in map(first.evaluations.__getitem__, common)],
+                    [scores_of(one, protocol) for one in map(other.evaluations.__getitem__, common)],
                 )
             except InputError:
                 continue
             parts.append(f"{_signed(interval)} under {word}")
         if parts:
-            out.append(f"{first.row.label} minus {other.row.label}, paired over people: {', '.join(parts)}.")
+            out.append(f"{first.row.label} minus {other.row.label}, paired over people{only}: {', '.join(parts)}.")
     return out
 
 

@@ -53,6 +53,7 @@ def reproduce(
     command: str,
     *,
     budget: float | None = None,
+    controls: bool = True,
     workers: int = 1,
     device: str = "cpu",
     ledger: Path | None = None,
@@ -63,7 +64,8 @@ def reproduce(
 
     Parameters
     ----------
-    budget : seconds for training, None: no limit; 0 trains nothing. workers : decoding threads.
+    budget : seconds for training, None: no limit; 0 trains nothing. controls : in the evaluation of each row's first
+        seed. workers : decoding threads.
     ledger : file that gets a line for every new evaluation.
     on_step, on_evaluation : told of the run at hand. Controls stand in each run's own evaluation, for the first seed.
 
@@ -77,9 +79,10 @@ def reproduce(
     evaluations: dict[tuple[Run, bool], Evaluation] = {}
     results = []
     for table in dict.fromkeys(table for table, _, _ in planned.rows):
-        outcomes = []
+        outcomes: list[Outcome] = []
+        seeds: set[int] = set()
         for _, row, runs in (entry for entry in planned.rows if entry[0] is table):
-            done = []
+            done = {}
             for number, run in enumerate(runs):
                 if not found[run].done:
                     continue
@@ -90,15 +93,16 @@ def reproduce(
                         run,
                         material,
                         mask_padding=table.mask_padding,
-                        controls=number == 0,
+                        controls=controls and number == 0,
                         workers=workers,
                         device=device,
                         command=command,
                         ledger=ledger,
                     )
-                done.append(evaluations[key])
-            outcomes.append(Outcome(row, tuple(done), _hours(runs, found)))
-        origin = _provenance(planned, material, command)
+                done[run.config.train.seed] = evaluations[key]
+            seeds |= done.keys()
+            outcomes.append(Outcome(row, done, _hours(runs, found), len(runs)))
+        origin = _provenance(planned, material, command, tuple(sorted(seeds)))
         results.append(build_table(table, outcomes, material.generators, origin))
     return results
 
@@ -108,7 +112,8 @@ def _hours(runs: Sequence[Run], found: dict[Run, RunState]) -> float | None:
     return found[runs[0]].hours if runs else None
 
 
-def _provenance(planned: Plan, material: Material, command: str) -> Provenance:
+def _provenance(planned: Plan, material: Material, command: str, seeds: tuple[int, ...]) -> Provenance:
+    """seeds : of the runs that were measured, not of those that are still waiting."""
     recipe = planned.runs[0].config.train if planned.runs else None
     budget = (
         f"{recipe.total_steps} steps of {recipe.identities} x {recipe.samples} clips each" if recipe else "no training"
@@ -121,7 +126,7 @@ def _provenance(planned: Plan, material: Material, command: str) -> Provenance:
         command=command,
         date=today(),
         split="test",
-        seed=tuple(dict.fromkeys(run.config.train.seed for run in planned.runs)) or None,
+        seed=seeds or None,
         software=software(),
         intervals=METHOD,
     )

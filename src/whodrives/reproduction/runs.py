@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -121,18 +122,27 @@ class Run:
         """Pace of what was trained so far, from the log; None without a log."""
         try:
             lines = (self.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-            rows = [json.loads(line) for line in lines[-200:]]
-        except (OSError, ValueError):
+        except OSError:
             return None
+        rows = []
+        for line in lines[-200:]:
+            # A line that a kill cut short, or that is being written, says nothing.
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+        # Seconds are rounded to tenths, so that a fast step often takes 0; they fall only where a process began anew.
         gaps = [
             after["seconds"] - before["seconds"]
             for before, after in itertools.pairwise(rows)
-            if after["step"] == before["step"] + 1 and after["seconds"] > before["seconds"]
+            if after["step"] == before["step"] + 1 and after["seconds"] >= before["seconds"]
         ]
-        return sum(gaps) / len(gaps) if gaps else None
+        return sum(gaps) / len(gaps) or None if gaps else None
 
 
 def make_run(root: Path, experiment: str, config: TrainConfig) -> Run:
-    """The run of a configuration under `root`."""
-    name = f"{experiment}-{run_key(config)}"
+    """The run of a configuration under `root`: one that is there under another experiment's name is the same."""
+    key = run_key(config)
+    there = sorted(path.name for path in root.glob(f"*-{key}") if path.is_dir())
+    name = f"{experiment}-{key}"
+    if there and name not in there:
+        name = there[0]
     return Run(name, config, root / name / f"seed-{config.train.seed}")

@@ -11,6 +11,8 @@ from whodrives.errors import InputError
 
 HERE = Path(__file__).resolve().parent
 TABLES, ROWS, RECIPES = HERE / "tables", HERE / "rows", HERE / "recipes"
+# NVFAIR's folders call its generators otherwise than the paper's tables do.
+PAPER_NAMES = {"facevid2vid": "FV2V", "tps": "TPS", "lia": "LIA"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class Table:
     """One table. columns : of the published figures. matrix : rows are training, columns test generators.
 
     rows : of a matrix one, which `expand` repeats for every generator. mask_padding : leave repeated frames out.
-    figure : draw it. baseline : another system's matrix, row by row, named by baseline_label.
+    baseline : another system's published matrix, row by row, named by baseline_label.
     """
 
     name: str
@@ -44,7 +46,6 @@ class Table:
     properties: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     mask_padding: bool = False
-    figure: bool = False
     baseline: tuple[tuple[float, ...], ...] = ()
     baseline_label: str = ""
     published: tuple[tuple[float, ...], ...] = ()
@@ -55,12 +56,24 @@ class Table:
             return self.rows
         (row,) = self.rows
         figures = {name: dict(zip(self.columns, values)) for name, values in zip(self.columns, self.published)}
-        ours = [Row(f"trained on {name}", row.experiment, name, figures.get(name, {})) for name in generators]
+        papers = {name: paper_name(name) for name in generators}
+        ours = [Row(f"trained on {name}", row.experiment, name, figures.get(papers[name], {})) for name in generators]
         # Rows of the paper for generators that these data do not have: published figures alone.
         theirs = [
-            Row(f"trained on {name}", published=values) for name, values in figures.items() if name not in generators
+            Row(f"trained on {name}", published=values)
+            for name, values in figures.items()
+            if name not in papers.values()
         ]
-        return (*ours, *theirs)
+        baseline = [
+            Row(f"{self.baseline_label}, trained on {name}", published=dict(zip(self.columns, values)))
+            for name, values in zip(self.columns, self.baseline)
+        ]
+        return (*ours, *theirs, *baseline)
+
+
+def paper_name(generator: str) -> str:
+    """What the paper's tables call a generator of a data set."""
+    return PAPER_NAMES.get(generator, generator)
 
 
 def table_names() -> list[str]:

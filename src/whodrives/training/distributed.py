@@ -6,6 +6,7 @@ through DistributedDataParallel's buckets and hooks; that also leaves a step fre
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,9 @@ def joined(device: str = "cpu") -> Iterator[World]:
             raise InputError(f"process {local} of this machine has no GPU of its own; lower --nproc-per-node")
         place = torch.device("cuda", local)
         torch.cuda.set_device(place)
+    # Its functions take the group of the moment as a default argument. Imported later (an optimiser does so) it would
+    # hold ours for ever, and gloo's threads with it; those abort a process whose Python is shutting down.
+    importlib.import_module("torch.distributed.nn")
     dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), size, place)

@@ -14,6 +14,7 @@ from whodrives.errors import InputError
 from whodrives.evaluation.calibration import threshold_from_trials
 from whodrives.evaluation.metrics import roc_auc
 from whodrives.evaluation.protocols import cross_target, different_recordings, per_target_auc
+from whodrives.evaluation.repeated import fit_repeated_llr
 from whodrives.models import FingerprintModel, build_model
 from whodrives.training.checkpoint import load_checkpoint
 from whodrives.training.config import TrainConfig, config_from_dict
@@ -32,7 +33,8 @@ DEFAULT_FAR = 0.05
 
 @dataclass(frozen=True)
 class Trials:
-    """Scores of verification trials: `genuine` and `impostor` (n,) float, cosine of probe and template."""
+    """Scores of verification trials: `genuine` and `impostor` (n,) float, cosine of probe and template; or (n, W), of
+    the W windows of each probe."""
 
     genuine: np.ndarray
     impostor: np.ndarray
@@ -43,31 +45,42 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
 
 
-def verification_trials(vectors: np.ndarray, clips: LabelledClips, windows: int, per_video: int) -> Trials:
+def trial_windows(vectors: np.ndarray, clips: LabelledClips, per_video: int) -> Trials:
     """Trials as `verify` meets them: somebody's face, enrolled from its own driver, then driven by him or by others.
 
     Parameters
     ----------
     vectors : (N, D) unit rows of `clips`; the `per_video` windows of one video stand together.
-    windows : windows of a probe whose scores are averaged, at most `per_video`.
 
     Returns
     -------
-    Trials. A template is made of a driver's self-reenactments; probes are the videos that show the same face. A genuine
-    probe's own recording is left out of its template; recordings are unique over drivers, so impostors lose nothing.
+    Trials of (n, per_video). A template is made of a driver's self-reenactments; probes are the videos that show the
+    same face. A genuine probe's own recording is left out of its template; recordings are unique over drivers, so
+    impostors lose nothing.
     """
-    if len(vectors) % per_video or windows > per_video:
-        raise InputError(f"{len(vectors)} windows do not form videos of {per_video}, or {windows} exceed that")
-    genuine: list[float] = []
-    impostor: list[float] = []
+    if len(vectors) % per_video:
+        raise InputError(f"{len(vectors)} windows do not form videos of {per_video}")
+    genuine: list[np.ndarray] = []
+    impostor: list[np.ndarray] = []
     for start in range(0, len(vectors), per_video):
         rows = clips.is_self & (clips.target == clips.target[start]) & (clips.recording != clips.recording[start])
-        if not rows.any():
-            continue
-        scores = vectors[start : start + per_video] @ unit(vectors[rows].mean(axis=0))
-        groups = scores[: per_video // windows * windows].reshape(-1, windows).mean(axis=1)
-        (genuine if clips.is_self[start] else impostor).extend(groups.tolist())
-    return Trials(np.array(genuine), np.array(impostor))
+        if rows.any():
+            scores = vectors[start : start + per_video] @ unit(vectors[rows].mean(axis=0))
+            (genuine if clips.is_self[start] else impostor).append(scores)
+    return Trials(*(np.array(part).reshape(-1, per_video) for part in (genuine, impostor)))
+
+
+def verification_trials(vectors: np.ndarray, clips: LabelledClips, windows: int, per_video: int) -> Trials:
+    """`trial_windows` with the scores of every `windows` windows averaged; `windows` at most `per_video`."""
+    if windows > per_video:
+        raise InputError(f"{windows} windows exceed the {per_video} of a video")
+    parts = trial_windows(vectors, clips, per_video)
+    whole = per_video // windows * windows
+    means = [
+        scores[:, :whole].reshape(len(scores), -1, windows).mean(axis=2).ravel()
+        for scores in (parts.genuine, parts.impostor)
+    ]
+    return Trials(*means)
 
 
 def summarise(vectors: np.ndarray, clips: LabelledClips, per_video: int) -> dict[str, dict[str, float]]:
@@ -140,6 +153,7 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
             point = threshold_from_trials(trials.genuine, trials.impostor, far)
             thresholds[str(far)][str(count)] = point.threshold
             points[str(far)][str(count)] = asdict(point)
+    windows = trial_windows(vectors, clips, WINDOWS)
     full = {
         **card,
         "clip_length": config.data.clip_length,
@@ -152,6 +166,7 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
         "thresholds": thresholds,
         "operating_points": points,
         "default_far": DEFAULT_FAR,
+        "calibration": asdict(fit_repeated_llr(windows.genuine, windows.impostor)),
         "motion_gate": motion_gate,
     }
     digest = save_weights(out, model, full)

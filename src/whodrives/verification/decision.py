@@ -46,7 +46,8 @@ class Decision:
     """Answer to "does `claimed` drive this video?".
 
     score : mean cosine over windows, -1..1, higher = more alike; given whenever one window exists, even when
-    abstaining. llr : None until the weights are calibrated. threshold, target_far : None without thresholds.
+    abstaining. llr : natural log-likelihood ratio, None where the card has no calibration. threshold, target_far : None
+    without thresholds.
     """
 
     decision: Verdict
@@ -221,7 +222,7 @@ def verify_against(probe: Embedding, template: NDArray[np.float32], claimed: str
     return Decision(
         decision=verdict,
         score=score,
-        llr=None,
+        llr=likelihood_ratio(probe, score),
         threshold=threshold.score,
         target_far=threshold.far,
         windows=window_scores(probe, scores),
@@ -261,7 +262,7 @@ def identify_against(
         name=names[best[1]] if best and answer == "match" else None,
         candidates=tuple(Candidate(names[column], value) for value, column in ranked[:top]),
         score=best[0] if best else None,
-        llr=None,
+        llr=likelihood_ratio(probe, best[0] if best else None),
         threshold=threshold.score,
         target_far=threshold.far,
         gallery_size=len(names),
@@ -299,7 +300,7 @@ def compare_embeddings(a: Embedding, b: Embedding, far: float | None = None) -> 
     return Comparison(
         decision=verdict,
         score=score,
-        llr=None,
+        llr=None,  # calibration is of a video against a template, not of two videos
         threshold=threshold.score,
         target_far=threshold.far,
         n_windows=(int(a.usable.sum()), int(b.usable.sum())),
@@ -315,6 +316,28 @@ def video_score(probe: Embedding, scores: NDArray[np.float32]) -> float | None:
     if len(scores) == 0:
         return None
     return trimmed_mean(scores[probe.usable] if probe.usable.any() else scores)
+
+
+def covered_windows(probe: Embedding) -> float:
+    """Frames that the usable windows show, each counted once, in windows: overlapping ones repeat evidence."""
+    end = (-1, 0)
+    frames = 0
+    for window in probe.windows:
+        if window.usable:
+            video, last = end
+            start = max(window.start, last) if window.video == video else window.start
+            frames += max(window.start + window.valid - start, 0)
+            end = (window.video, max(window.start + window.valid, start))
+    return frames / probe.model.clip_length
+
+
+def likelihood_ratio(probe: Embedding, score: float | None) -> float | None:
+    """Natural log-likelihood ratio of a video's score, positive for the claimed driver; None without calibration, a
+    score or a usable window. Of a cohort's best score it says how strong the match is, not how rare."""
+    covered = covered_windows(probe)
+    if probe.model.calibration is None or score is None or not covered:
+        return None
+    return float(probe.model.calibration.llr(score, covered))
 
 
 def window_scores(probe: Embedding, scores: NDArray[np.float32]) -> tuple[WindowScore, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whodrives.errors import InputError
+from whodrives.evaluation.repeated import RepeatedLlr
 from whodrives.verification.errors import WeightsMismatchError
 from whodrives.video.contract import PreprocessingContract
 
@@ -25,7 +26,8 @@ class ModelInfo:
     """Which weights made a fingerprint, and the thresholds that belong to them.
 
     thresholds : nominal false-accept rate -> number of windows -> smallest accepted score; empty for weights without
-    calibration. motion_gate : smallest motion energy, grey levels.
+    calibration. motion_gate : smallest motion energy, grey levels. calibration : scores to likelihood ratios, None for
+    weights whose card has none.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ModelInfo:
     thresholds: Mapping[float, Mapping[int, float]] = field(default_factory=dict, repr=False, compare=False)
     default_far: float | None = field(default=None, compare=False)
     motion_gate: float = field(default=0.0, compare=False)
+    calibration: RepeatedLlr | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.name, self.version) if part) + f" ({self.digest})"

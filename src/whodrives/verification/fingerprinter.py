@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whodrives.errors import InputError
+from whodrives.evaluation.llr import LogisticLlr
+from whodrives.evaluation.repeated import RepeatedLlr
 from whodrives.verification.decision import Comparison, compare_embeddings
 from whodrives.verification.embedding import Embedding, ModelInfo, VideoInfo, WindowInfo, window_problem
 from whodrives.video.contract import PreprocessingContract
+from whodrives.video.frames import FrameStream
 from whodrives.video.gate import DEFAULT_THRESHOLD, MotionGate, motion_energy
 from whodrives.video.windows import Window, WindowStream, iter_windows
 
@@ -47,10 +50,12 @@ class Fingerprinter:
     def __init__(self, weights: LoadedWeights, device: str | None = None) -> None:
         import torch
 
+        from whodrives.verification.forward import quick
+
         wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             self.device = torch.device(wanted)
-            self._network = weights.model.to(self.device).eval()
+            self._network = quick(weights.model.to(self.device).eval(), self.device)
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device {wanted!r} cannot be used ({str(error).splitlines()[0]}); try 'cpu'") from error
         self.card = dict(weights.card)
@@ -86,8 +91,9 @@ class Fingerprinter:
         Parameters
         ----------
         videos : paths. crop : ``x,y,w,h`` in pixels of the upright frame, instead of the contract's rule, for all of
-            them. hop : frames between the starts of windows (default: half a window). batch_size : windows that are
-            embedded, and held in memory, at once.
+            them; ``face`` finds the largest face of each and ``face:2`` the next (extra `landmarks`). hop : frames
+            between the starts of windows (default: half a window). batch_size : windows that are embedded, and held in
+            memory, at once.
 
         Returns
         -------
@@ -129,8 +135,44 @@ class Fingerprinter:
         sides = [side if isinstance(side, Embedding) else self.embed(side, crop=crop, hop=hop) for side in (a, b)]
         return compare_embeddings(sides[0], sides[1], far)
 
+    def blank(self) -> Embedding:
+        """A fingerprint of nothing: it says which weights and contract a template has to fit."""
+        dimension = int(self.card.get("model", {}).get("embedding_dim", 256))
+        return Embedding(np.zeros((0, dimension), np.float32), (), (), self.model, self.contract)
+
+    def stream(self, frames: FrameStream, hop: int) -> Iterator[tuple[WindowInfo, NDArray[np.float32]]]:
+        """Whole windows of a video that may have no end, each as soon as its last frame is there, with unit rows (D,).
+
+        hop : frames between windows of a shot. Under normalisation ``frame`` or ``fixed`` every frame is encoded once.
+        """
+        from whodrives.verification.forward import window_forward
+
+        length = self.model.clip_length
+        forward = window_forward(self._network, length, hop, self.device)
+        for window, images in WindowStream(frames, length, hop, min_valid=length):
+            energy = motion_energy(images)
+            gated = not self._gate.passes(energy)
+            yield (
+                WindowInfo(
+                    video=0,
+                    start=window.start,
+                    seconds=window.start / (self.contract.fps or frames.nominal_fps),
+                    length=length,
+                    valid=length,
+                    energy=energy,
+                    gated=gated,
+                    problem=window_problem(length, window.repeated / length, gated),
+                ),
+                forward([(window, images)])[0],
+            )
+
     def _embed_one(self, path: str, crop: str | None, hop: int | None, batch_size: int) -> Embedding:
+        # Lazy, so that a gallery can be listed without loading torch.
+        from whodrives.verification.forward import window_forward
+
+        crop, told = resolve_crop(path, crop)
         stream = iter_windows(path, self.contract, self.model.clip_length, hop, crop)
+        forward = window_forward(self._network, self.model.clip_length, stream.hop, self.device)
         cut: list[tuple[Window, float]] = []
         vectors: list[NDArray[np.float32]] = []
         content = _ContentHash()
@@ -138,9 +180,9 @@ class Fingerprinter:
             for window, frames in batch:
                 content.add(window, frames)
                 cut.append((window, motion_energy(frames[: window.valid])))
-            vectors.append(self._forward(batch))
+            vectors.append(forward(batch))
         report = stream.report
-        warnings = list(report.warnings)
+        warnings = [*told, *report.warnings]
         share = report.repeated / max(report.n_frames, 1)
         # A native contract keeps every source frame, so nothing repeats there.
         if self.contract.fps is not None and share > WARN_REPEATED:
@@ -175,20 +217,19 @@ class Fingerprinter:
                     problem=window_problem(window.valid, share, gated),
                 )
             )
-        dimension = int(self.card.get("model", {}).get("embedding_dim", 256))
-        rows = np.concatenate(vectors) if vectors else np.zeros((0, dimension), np.float32)
+        rows = np.concatenate(vectors) if vectors else self.blank().vectors
         return Embedding(rows, tuple(windows), (video,), self.model, self.contract)
 
-    def _forward(self, batch: list[tuple[Window, NDArray[np.uint8]]]) -> NDArray[np.float32]:
-        import torch
 
-        clips = torch.from_numpy(np.stack([frames for _, frames in batch])[:, :, None]).to(self.device)
-        valid = None
-        if any(window.valid < window.length for window, _ in batch):
-            valid = torch.tensor([window.valid for window, _ in batch], device=self.device)
-        with torch.inference_mode():
-            rows = self._network(clips, valid)
-        return np.asarray(rows.float().cpu().numpy(), dtype=np.float32)
+def resolve_crop(path: str, crop: str | None) -> tuple[str | None, list[str]]:
+    """A crop rule without ``face``: that is looked for in the video; and what there is to tell about it."""
+    if crop is None or not crop.strip().lower().startswith("face"):
+        return crop, []
+    # Lazy: most calls need no detector.
+    from whodrives.verification.face_box import choose_face, locate_faces
+
+    face, warning = choose_face(crop, path, locate_faces(path))
+    return face.crop, [warning] if warning else []
 
 
 class _ContentHash:
@@ -249,10 +290,11 @@ def read_model_info(card: Mapping[str, Any], digest: str) -> ModelInfo:
         default_far = None if default is None else float(default)
         clip_length = int(card.get("clip_length", 64))
         gate = float(card.get("motion_gate", DEFAULT_THRESHOLD))
+        calibration = read_calibration(card)
         numbers = [gate, *(score for table in thresholds.values() for score in table.values())]
         if not all(math.isfinite(number) for number in numbers) or clip_length < 2:
             raise ValueError("a number is not finite, or clip_length is under 2")
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError, InputError) as error:
         raise InputError(f"the card of weights {name!r} cannot be used ({error}); copy the weights again") from error
     return ModelInfo(
         name=name,
@@ -262,4 +304,16 @@ def read_model_info(card: Mapping[str, Any], digest: str) -> ModelInfo:
         thresholds=thresholds,
         default_far=default_far,
         motion_gate=gate,
+        calibration=calibration,
     )
+
+
+def read_calibration(card: Mapping[str, Any]) -> RepeatedLlr | None:
+    """The calibration of a card, None when it has none. Raises TypeError, ValueError or InputError when it is wrong."""
+    if not card.get("calibration"):
+        return None
+    fields = dict(card["calibration"])
+    one = LogisticLlr(**fields.pop("one"))
+    if not all(math.isfinite(number) for number in (one.scale, one.offset, one.low, one.high)):
+        raise ValueError("a number of the calibration is not finite")
+    return RepeatedLlr(one, **fields)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whodrives.errors import InputError
 from whodrives.verification.decision import Decision, Identification, identify_against, verify_against
-from whodrives.verification.embedding import Embedding, require_same_weights, unusable_reason
+from whodrives.verification.embedding import Embedding, ModelInfo, unusable_reason
 from whodrives.verification.errors import (
     AlreadyEnrolledError,
     DuplicateSampleError,
@@ -25,18 +26,19 @@ from whodrives.verification.gallery_archive import dump_drivers, insert_drivers,
 from whodrives.verification.gallery_rows import (
     DriverInfo,
     describe_driver,
+    driver_rows,
     find_driver,
     insert_driver,
     insert_sample,
     normalise_name,
     now,
-    read_contract_json,
     read_floats,
     refresh_template,
     require_comparable,
     sample_of,
 )
 from whodrives.verification.gallery_store import GalleryStore
+from whodrives.video.contract import PreprocessingContract
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,35 @@ class Enrolment:
     added: int
     replaced: bool
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WeightGroup:
+    """Templates of one weight file: digests of weights and contract, the weights' name, how many there are."""
+
+    weights: str
+    contract: str
+    model: str
+    templates: int
+
+
+@dataclass(frozen=True)
+class GalleryStatus:
+    """How far a gallery has moved to some weights.
+
+    ready : names with a template of them. outdated : names that must be enrolled again first. groups : all templates
+    by weight file, oldest first.
+    """
+
+    weights: str
+    contract: str
+    ready: tuple[str, ...]
+    outdated: tuple[str, ...]
+    groups: tuple[WeightGroup, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
 
 
 class Gallery:
@@ -83,7 +114,8 @@ class Gallery:
         Parameters
         ----------
         name : 1 to 200 characters, stored NFC normalised without surrounding blanks. embedding : fingerprint(s) of
-            videos of this driver. replace : forget what is stored under the name first. add : add the videos to it.
+            videos of this driver. replace : forget everything stored under the name first. add : add the videos to it;
+            where it only has templates of other weights, one of these begins beside them.
 
         Raises
         ------
@@ -93,8 +125,6 @@ class Gallery:
             A video is given twice or is enrolled already, under this name or another.
         EnrolmentError
             No video has a usable window (too short, no motion, frame rate); the message has the numbers.
-        WeightsMismatchError, ContractMismatchError
-            Adding to a template of other weights or of another preprocessing.
         PurgeError
             With `replace`: the new driver IS enrolled, but the bytes of the old one could not yet be overwritten.
         """
@@ -105,15 +135,12 @@ class Gallery:
         usable, left_out = require_usable(name, joined)
         _refuse_repeats(usable)
         with self._store.write() as db:
-            row = find_driver(db, name)
-            if row is not None and not (replace or add):
+            rows = driver_rows(db, name)
+            if rows and not (replace or add):
                 raise _taken(name)
-            if row is not None and replace:
-                db.execute("DELETE FROM driver WHERE id = ?", (row["id"],))
-            elif row is not None:
-                what = f"the template of {name!r}"
-                require_same_weights(joined.model.digest, row["weights"], what)
-                joined.contract.require_same(read_contract_json(row["contract"]), what)
+            row = find_driver(db, name, joined.model.digest, joined.contract)
+            if replace:
+                db.execute("DELETE FROM driver WHERE name = ?", (name,))
             moment = now()
             if row is not None and add:
                 driver = int(row["id"])
@@ -123,7 +150,7 @@ class Gallery:
                 insert_sample(db, driver, sample_of(part, moment))
             refresh_template(db, driver, name)
             info = describe_driver(db, driver)
-        replaced = row is not None and replace
+        replaced = bool(rows) and replace
         if replaced:
             self._store.purge()
         return Enrolment(info, len(usable), replaced, (*left_out, *joined.warnings))
@@ -132,7 +159,7 @@ class Gallery:
         """Raise AlreadyEnrolledError when somebody of this name is enrolled."""
         name = normalise_name(name)
         with self._store.read() as db:
-            if find_driver(db, name) is not None:
+            if driver_rows(db, name):
                 raise _taken(name)
 
     def verify(self, embedding: Embedding, claimed: str, far: float | None = None) -> Decision:
@@ -147,17 +174,29 @@ class Gallery:
         InputError
             The weights have no threshold at `far`.
         """
-        claimed = normalise_name(claimed)
+        return verify_against(embedding, self.template_for(embedding, claimed), normalise_name(claimed), far)
+
+    def template_for(self, embedding: Embedding, claimed: str) -> NDArray[np.float32]:
+        """The template (D,) of an enrolled driver, once it is sure that it may be compared with `embedding`.
+
+        Raises
+        ------
+        UnknownDriverError, WeightsMismatchError, ContractMismatchError
+            As `verify`.
+        """
         with self._store.read() as db:
-            row = self._require(db, claimed)
-        require_comparable(embedding, row)
-        return verify_against(embedding, read_floats(row["template"]), claimed, far)
+            latest = self._require(db, normalise_name(claimed))
+            row = find_driver(db, latest["name"], embedding.model.digest, embedding.contract)
+        if row is None:
+            require_comparable(embedding, latest)
+            raise AssertionError("a template that may be compared was not found")  # pragma: no cover
+        return read_floats(row["template"])
 
     def identify(self, embedding: Embedding, far: float | None = None, top: int = 5) -> Identification:
         """Who of the enrolled drives the video(s) of `embedding`, if anybody?
 
-        Errors as `verify`; one driver enrolled with other weights is enough for a WeightsMismatchError, because the
-        answer "nobody" would pass over that driver.
+        Errors as `verify`; one driver without a template of these weights is enough for a WeightsMismatchError, because
+        the answer "nobody" would pass over that driver.
 
         Raises
         ------
@@ -165,32 +204,73 @@ class Gallery:
             Nobody is enrolled.
         """
         with self._store.read() as db:
-            rows = db.execute("SELECT * FROM driver ORDER BY name").fetchall()
+            rows = db.execute("SELECT * FROM driver ORDER BY name, id DESC").fetchall()
         if not rows:
             raise GalleryError(f"{self.path}: nobody is enrolled; enroll a driver first")
+        fitting = {row["name"]: row for row in rows if _fits(row, embedding.model.digest, embedding.contract)}
         for row in rows:
-            require_comparable(embedding, row)
-        templates = np.stack([read_floats(row["template"]) for row in rows])
-        return identify_against(embedding, [row["name"] for row in rows], templates, far, top)
+            if row["name"] not in fitting:
+                require_comparable(embedding, row)
+        templates = np.stack([read_floats(row["template"]) for row in fitting.values()])
+        return identify_against(embedding, [*fitting], templates, far, top)
+
+    def status(self, model: ModelInfo, contract: PreprocessingContract) -> GalleryStatus:
+        """Who can be verified with these weights, and who must be enrolled again first."""
+        with self._store.read() as db:
+            rows = db.execute("SELECT * FROM driver ORDER BY name, id").fetchall()
+        ready = {row["name"] for row in rows if _fits(row, model.digest, contract)}
+        names = dict.fromkeys(row["name"] for row in rows)
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        for row in rows:
+            title = " ".join(part for part in (row["model_name"], row["model_version"]) if part)
+            groups.setdefault((row["weights"], row["contract_digest"], title), []).append(row["name"])
+        return GalleryStatus(
+            weights=model.digest,
+            contract=contract.digest(),
+            ready=tuple(name for name in names if name in ready),
+            outdated=tuple(name for name in names if name not in ready),
+            groups=tuple(
+                WeightGroup(weights, digest, title, len(members))
+                for (weights, digest, title), members in groups.items()
+            ),
+        )
+
+    def forget_weights(self, weights: str) -> int:
+        """Delete every template of a weight file (its digest), as after everybody has a newer one; returns how many.
+
+        Who has no other template is then no longer enrolled. Errors as `remove`; GalleryError when there is none.
+        """
+        with self._store.write() as db:
+            count = db.execute("DELETE FROM driver WHERE weights = ?", (weights,)).rowcount
+        if not count:
+            raise GalleryError(f"{self.path}: holds no template of weights {weights}; see `whodrives gallery status`")
+        self._store.purge()
+        return int(count)
 
     def list(self) -> tuple[DriverInfo, ...]:
-        """Everybody enrolled, by name."""
+        """Every template, by name; a driver with templates of two weight files stands twice."""
         with self._store.read() as db:
-            rows = db.execute("SELECT id FROM driver ORDER BY name").fetchall()
+            rows = db.execute("SELECT id FROM driver ORDER BY name, id").fetchall()
             return tuple(describe_driver(db, row["id"]) for row in rows)
 
     def show(self, name: str) -> DriverInfo:
-        """One driver. Raises UnknownDriverError."""
+        """One driver, with the latest template. Raises UnknownDriverError."""
         with self._store.read() as db:
             return describe_driver(db, self._require(db, normalise_name(name))["id"])
 
+    def templates(self, name: str) -> tuple[DriverInfo, ...]:
+        """One driver's templates, latest first, each for a weight file of its own. Raises UnknownDriverError."""
+        with self._store.read() as db:
+            self._require(db, normalise_name(name))
+            return tuple(describe_driver(db, row["id"]) for row in driver_rows(db, normalise_name(name)))
+
     def template(self, name: str) -> NDArray[np.float32]:
-        """The stored template (D,) of one driver, a unit vector. Raises UnknownDriverError."""
+        """The latest stored template (D,) of one driver, a unit vector. Raises UnknownDriverError."""
         with self._store.read() as db:
             return read_floats(self._require(db, normalise_name(name))["template"])
 
     def remove(self, name: str) -> None:
-        """Forget a driver: name, template and samples are deleted and their bytes overwritten.
+        """Forget a driver: name, every template and samples are deleted and their bytes overwritten.
 
         Raises
         ------
@@ -201,7 +281,7 @@ class Gallery:
         """
         with self._store.write() as db:
             row = self._require(db, normalise_name(name))
-            db.execute("DELETE FROM driver WHERE id = ?", (row["id"],))
+            db.execute("DELETE FROM driver WHERE name = ?", (row["name"],))
         self._store.purge()
 
     def purge(self) -> None:
@@ -243,11 +323,11 @@ class Gallery:
         return len(drivers)
 
     def _require(self, db: sqlite3.Connection, name: str) -> sqlite3.Row:
-        row = find_driver(db, name)
-        if row is not None:
-            return row
+        rows = driver_rows(db, name)
+        if rows:
+            return rows[0]
         # Names of other people stay out of the message: it may end up in a log.
-        count = db.execute("SELECT count(*) AS n FROM driver").fetchone()["n"]
+        count = db.execute("SELECT count(DISTINCT name) AS n FROM driver").fetchone()["n"]
         raise UnknownDriverError(
             f"{name!r} is not enrolled in {self.path} ({count} {'drivers' if count != 1 else 'driver'}); "
             "see `whodrives gallery list`, or enroll the driver with `whodrives enroll`"
@@ -266,6 +346,10 @@ def require_usable(name: str, embedding: Embedding) -> tuple[list[Embedding], li
     if not usable:
         raise EnrolmentError(f"{name!r} cannot be enrolled: {'; '.join(left_out)}. Give longer videos that move")
     return usable, left_out
+
+
+def _fits(row: sqlite3.Row, weights: str, contract: PreprocessingContract) -> bool:
+    return bool(row["weights"] == weights and row["contract_digest"] == contract.digest())
 
 
 def _taken(name: str) -> AlreadyEnrolledError:

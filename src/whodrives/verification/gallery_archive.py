@@ -22,6 +22,7 @@ from whodrives.verification.embedding import PROBLEMS, ModelInfo
 from whodrives.verification.errors import AlreadyEnrolledError, ArchiveError, EnrolmentError, GalleryError
 from whodrives.verification.gallery_rows import (
     SampleRow,
+    driver_rows,
     find_driver,
     insert_driver,
     insert_sample,
@@ -49,7 +50,7 @@ class ArchivedDriver:
 def dump_drivers(db: sqlite3.Connection) -> list[dict[str, Any]]:
     """All drivers as plain values, by name; vectors as base64 of little-endian float32."""
     out = []
-    for row in db.execute("SELECT * FROM driver ORDER BY name").fetchall():
+    for row in db.execute("SELECT * FROM driver ORDER BY name, id").fetchall():
         samples = [
             {
                 "content": sample.content,
@@ -132,18 +133,16 @@ def read_archive(path: Path) -> list[ArchivedDriver]:
 def insert_drivers(db: sqlite3.Connection, drivers: Sequence[ArchivedDriver], replace: bool) -> bool:
     """Insert all drivers; returns whether somebody was replaced. Errors as `Gallery.import_`."""
     replaced = False
+    for name in dict.fromkeys(driver.name for driver in drivers):
+        for row in driver_rows(db, name):
+            if not replace:
+                raise AlreadyEnrolledError(
+                    f"{name!r} is enrolled already; remove the driver first, or replace (--replace)"
+                )
+            db.execute("DELETE FROM driver WHERE id = ?", (row["id"],))
+            replaced = True
     for driver in drivers:
-        row = find_driver(db, driver.name)
-        if row is None:
-            continue
-        if not replace:
-            raise AlreadyEnrolledError(
-                f"{driver.name!r} is enrolled already; remove the driver first, or replace (--replace)"
-            )
-        db.execute("DELETE FROM driver WHERE id = ?", (row["id"],))
-        replaced = True
-    for driver in drivers:
-        if find_driver(db, driver.name) is not None:
+        if find_driver(db, driver.name, driver.model.digest, driver.contract) is not None:
             raise ArchiveError(f"{driver.name!r} stands twice in the archive; export the gallery again")
         number = insert_driver(db, driver.name, driver.model, driver.contract, driver.created)
         for sample in driver.samples:

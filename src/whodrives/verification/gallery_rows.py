@@ -109,8 +109,15 @@ def insert_driver(
 
 
 def insert_sample(db: sqlite3.Connection, driver: int, sample: SampleRow) -> None:
-    """One video of a driver. Raises DuplicateSampleError when its content is stored already."""
+    """One video of a driver. Raises DuplicateSampleError when its content is stored already, in this template or under
+    another name."""
+    query = (
+        "SELECT 1 FROM sample JOIN driver ON driver.id = sample.driver_id "
+        "WHERE content = ? AND name <> (SELECT name FROM driver WHERE id = ?)"
+    )
     try:
+        if db.execute(query, (sample.content, driver)).fetchone() is not None:
+            raise sqlite3.IntegrityError("content under another name")
         db.execute(
             "INSERT INTO sample (driver_id, content, source, added, frames, windows, vectors) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -158,10 +165,17 @@ def display_name(path: str) -> str:
     return Path(path).name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def find_driver(db: sqlite3.Connection, name: str) -> sqlite3.Row | None:
-    """The row of a (normalised) name, or None."""
-    row: sqlite3.Row | None = db.execute("SELECT * FROM driver WHERE name = ?", (name,)).fetchone()
-    return row
+def driver_rows(db: sqlite3.Connection, name: str) -> list[sqlite3.Row]:
+    """The templates of a (normalised) name, one for each weight file and contract, latest first."""
+    return db.execute("SELECT * FROM driver WHERE name = ? ORDER BY id DESC", (name,)).fetchall()
+
+
+def find_driver(db: sqlite3.Connection, name: str, weights: str, contract: PreprocessingContract) -> sqlite3.Row | None:
+    """The template of a (normalised) name for these weights and this contract, or None."""
+    for row in driver_rows(db, name):
+        if row["weights"] == weights and row["contract_digest"] == contract.digest():
+            return row
+    return None
 
 
 def require_comparable(embedding: Embedding, row: sqlite3.Row) -> None:

@@ -14,7 +14,7 @@ from whodrives.verification.errors import GalleryBusyError, GalleryError, PurgeE
 
 # "whod": tells a gallery from any other SQLite file.
 APPLICATION_ID = 0x77686F64
-MIGRATIONS = ("gallery_0001.sql",)
+MIGRATIONS = ("gallery_0001.sql", "gallery_0002.sql")
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -99,6 +99,7 @@ class GalleryStore:
             raise self._translate(error) from error
 
     def _migrate(self) -> None:
+        rewritten = False
         try:
             with closing(self._connect()) as connection:
                 if self._version(connection) == len(MIGRATIONS):
@@ -107,6 +108,7 @@ class GalleryStore:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     # Asked again: another process may have migrated in the meantime.
+                    rewritten = self._version(connection) > 0
                     for number in range(self._version(connection), len(MIGRATIONS)):
                         script = resources.files(__package__).joinpath(MIGRATIONS[number]).read_text(encoding="utf-8")
                         for statement in _statements(script):
@@ -119,6 +121,9 @@ class GalleryStore:
                     raise
         except sqlite3.Error as error:
             raise self._translate(error) from error
+        if rewritten:
+            # Templates were copied: their old places must not outlive a driver who is removed later.
+            self.purge()
 
     def _enter_wal(self, connection: sqlite3.Connection) -> None:
         # Changing the journal mode does not wait for other connections by itself.

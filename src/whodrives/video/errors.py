@@ -61,3 +61,16 @@ class CropError(VideoError):
 
 class ContractMismatchError(WhodrivesError):
     """Two things were made under different preprocessing contracts and must not be compared."""
+
+
+class LiveStreamError(VideoError):
+    """A network stream or camera cannot be opened. `address` is given without user and password."""
+
+    def __init__(self, address: str, problem: str, fix: str) -> None:
+        super().__init__(address, problem, fix)
+        self.address = address
+        # As an address, which a path is not: it has two slashes.
+        self.args = (f"{address}: {problem}. {fix}",)
+
+    def __reduce__(self) -> tuple[type[LiveStreamError], tuple[str, str, str]]:  # type: ignore[override]
+        return type(self), (self.address, self.problem, self.fix)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from whodrives.errors import InputError
 from whodrives.video.contract import DEFAULT_CONTRACT, PreprocessingContract
 from whodrives.video.crop import parse_crop, square_crop
+from whodrives.video.decoder import LIBAV_ERRORS, Decoder
 from whodrives.video.errors import CorruptVideoError
 from whodrives.video.luma import Orientation, frame_luma, frame_orientation
 from whodrives.video.resize import area_resize, to_grey8
 from whodrives.video.scenes import mark_cuts
-from whodrives.video.source import LIBAV_ERRORS, VideoSource, check_file
+from whodrives.video.source import VideoSource, check_file
 from whodrives.video.timeline import Retimer, Timeline
 
 
@@ -96,16 +97,17 @@ class FrameStream:
     """
 
     def __init__(
-        self, path: str | Path, contract: PreprocessingContract, crop: str | None, max_frames: int | None
+        self,
+        source: Decoder,
+        contract: PreprocessingContract = DEFAULT_CONTRACT,
+        crop: str | None = None,
+        max_frames: int | None = None,
     ) -> None:
-        if max_frames is not None and max_frames < 2:
-            raise InputError(f"max_frames is {max_frames}; give at least 2")
-        self.path = check_file(path)
+        self.path = source.path
         self.contract = contract
         self._rule = contract.crop if crop is None else crop
-        parse_crop(self._rule, path)
         self._max_frames = max_frames
-        self._source = VideoSource(path)
+        self._source = source
         self._started = False
         self._report: VideoReport | None = None
         self._size: tuple[int, int] = (0, 0)
@@ -115,6 +117,11 @@ class FrameStream:
         self._odd_rotation = False
         self._resized = 0
         self._dropped = 0
+
+    @property
+    def nominal_fps(self) -> float:
+        """Frames per second that the source declares."""
+        return self._source.nominal_fps
 
     @property
     def report(self) -> VideoReport:
@@ -285,7 +292,11 @@ def iter_frames(
     `crop` replaces the rule of the contract for this file. Errors as `load_frames`; those about the container come at
     once, those about its frames during iteration.
     """
-    return FrameStream(path, contract, crop, max_frames)
+    if max_frames is not None and max_frames < 2:
+        raise InputError(f"max_frames is {max_frames}; give at least 2")
+    file = check_file(path)
+    parse_crop(contract.crop if crop is None else crop, file)
+    return FrameStream(VideoSource(file), contract, crop, max_frames)
 
 
 def load_frames(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +37,12 @@ def area_resize(image: NDArray[np.generic], size: int) -> NDArray[np.float32]:
 
     The matrices are banded (an output pixel sees about source / size pixels), so only the band is multiplied: a
     2160 x 2160 crop costs milliseconds and a few tens of MB at most, and the sums are too short for the linear-algebra
-    library in use to change them.
+    library in use to change them. Whole-number images shrunk by a power of two are added up as whole numbers: the
+    same to the last bit, many times as fast.
     """
     height, width = image.shape
+    if height == width and image.dtype.kind == "u" and (times := _power_of_two(height, size)):
+        return _block_means(image, times)
     rows, row_weights = _bands(height, size)
     out = np.empty((size, width), dtype=np.float32)
     # Eight output rows at a time: the gathered band stays in the cache.
@@ -50,6 +54,24 @@ def area_resize(image: NDArray[np.generic], size: int) -> NDArray[np.float32]:
     columns, column_weights = _bands(width, size)
     turned = np.ascontiguousarray(out.T)
     return np.ascontiguousarray(np.matmul(column_weights, turned[columns])[:, 0].T)
+
+
+def _power_of_two(source: int, target: int) -> int:
+    """source / target where that is 2, 4, 8 or 16; else 0."""
+    times, rest = divmod(source, target)
+    return times if rest == 0 and times in (2, 4, 8, 16) else 0
+
+
+def _block_means(image: NDArray[np.generic], times: int) -> NDArray[np.float32]:
+    """Means of blocks of `times` x `times`, at most 16, unsigned integers of at most 16 bits: exact in float32."""
+    wide = np.uint16 if image.dtype == np.uint8 else np.uint32
+    rows: NDArray[Any] = image[::times].astype(wide)
+    for start in range(1, times):
+        np.add(rows, image[start::times], out=rows)
+    out = rows[:, ::times].copy()
+    for start in range(1, times):
+        np.add(out, rows[:, start::times], out=out)
+    return out.astype(np.float32) * np.float32(1.0 / times**2)
 
 
 def to_grey8(values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -56,7 +56,7 @@ class Change:
         # A ratio of contrasts beyond 2 is no flicker, and would blow a flat picture up.
         gain = float(np.clip(after.std() / max(float(before.std()), 1e-3), 0.5, 2.0))
         self._new = after - after.mean()
-        self._low, self._high = _reachable(np.pad((before - before.mean()) * gain, REACH, mode="edge"))
+        self._low, self._high = _reachable((before - before.mean()) * gain)
         inside = slice(REACH, -REACH)
         self.upper = float(_outside(self._new, self._low[inside, inside], self._high[inside, inside]).mean())
 
@@ -77,11 +77,15 @@ class Change:
 
 
 def _reachable(cells: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Lowest and highest value within half a cell of each cell."""
-    wide = np.pad(cells, 1, mode="edge")
-    sides = np.stack([wide[1:-1, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:], wide[:-2, 1:-1], wide[2:, 1:-1]])
-    half = (cells + sides) / 2
-    return half.min(axis=0), half.max(axis=0)
+    """Lowest and highest value within half a cell of each cell, and of REACH more around that repeat the edge."""
+    side = cells.shape[0]
+    places = np.clip(np.arange(-REACH - 1, side + REACH + 1), 0, side - 1)
+    wide = cells[places[:, None], places]
+    own = wide[1:-1, 1:-1]
+    low, high = own, own
+    for other in (wide[1:-1, :-2], wide[1:-1, 2:], wide[:-2, 1:-1], wide[2:, 1:-1]):
+        low, high = np.minimum(low, other), np.maximum(high, other)
+    return (own + low) / 2, (own + high) / 2
 
 
 def _outside(value: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.float32]:

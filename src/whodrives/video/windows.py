@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,21 @@ from numpy.typing import NDArray
 
 from whodrives.errors import InputError
 from whodrives.video.contract import DEFAULT_CONTRACT, PreprocessingContract
-from whodrives.video.frames import VideoReport, iter_frames
+from whodrives.video.frames import FrameStream, VideoReport, iter_frames
 
 
 @dataclass(frozen=True)
 class Window:
-    """`length` frames from output frame `start`; the first `valid` are real, the rest repeat the last real one."""
+    """`length` frames from output frame `start`; the first `valid` are real, the rest repeat the last real one.
+
+    repeated : of the real ones, how many only show the frame before again, where a stream tells.
+    """
 
     start: int
     length: int
     valid: int
     shot: int
+    repeated: int = field(default=0, compare=False)
 
 
 def _check(length: int, hop: int | None, min_valid: int) -> int:
@@ -86,17 +90,15 @@ class WindowStream:
 
     def __init__(
         self,
-        path: str | Path,
-        contract: PreprocessingContract,
+        frames: FrameStream,
         length: int,
-        hop: int | None,
-        crop: str | None,
-        min_valid: int,
+        hop: int | None = None,
+        min_valid: int = 2,
     ) -> None:
-        self._hop = _check(length, hop, min_valid)
+        self.hop = _check(length, hop, min_valid)
         self._length = length
         self._min_valid = min_valid
-        self._frames = iter_frames(path, contract, crop)
+        self._frames = frames
 
     @property
     def report(self) -> VideoReport:
@@ -109,28 +111,31 @@ class WindowStream:
 
     def __iter__(self) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
         ring: deque[NDArray[np.uint8]] = deque(maxlen=self._length)
+        repeats: deque[bool] = deque(maxlen=self._length)
         shot = -1
         begin = 0
         seen = 0
         for frame in self._frames:
             if frame.starts_shot:
-                yield from self._short(ring, begin, seen, shot)
+                yield from self._short(ring, repeats, begin, seen, shot)
                 ring.clear()
+                repeats.clear()
                 shot, begin, seen = shot + 1, frame.index, 0
             ring.append(frame.image)
+            repeats.append(frame.repeated)
             seen += 1
-            if seen >= self._length and (seen - self._length) % self._hop == 0:
+            if seen >= self._length and (seen - self._length) % self.hop == 0:
                 start = begin + seen - self._length
-                yield Window(start, self._length, self._length, shot), np.stack(ring)
-        yield from self._short(ring, begin, seen, shot)
+                yield Window(start, self._length, self._length, shot, sum(repeats)), np.stack(ring)
+        yield from self._short(ring, repeats, begin, seen, shot)
 
     def _short(
-        self, ring: deque[NDArray[np.uint8]], begin: int, seen: int, shot: int
+        self, ring: deque[NDArray[np.uint8]], repeats: deque[bool], begin: int, seen: int, shot: int
     ) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
         """The one padded window of a shot that ended before it filled a window."""
         if self._min_valid <= seen < self._length:
             frames = list(ring) + [ring[-1]] * (self._length - seen)
-            yield Window(begin, self._length, seen, shot), np.stack(frames)
+            yield Window(begin, self._length, seen, shot, sum(repeats)), np.stack(frames)
 
 
 def iter_windows(
@@ -142,4 +147,5 @@ def iter_windows(
     min_valid: int = 2,
 ) -> WindowStream:
     """Stream the windows of a video file in constant memory; arguments as `cut_windows`, errors as `load_frames`."""
-    return WindowStream(path, contract, length, hop, crop, min_valid)
+    _check(length, hop, min_valid)
+    return WindowStream(iter_frames(path, contract, crop), length, hop, min_valid)

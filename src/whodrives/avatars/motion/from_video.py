@@ -14,9 +14,10 @@ from whodrives.avatars.landmarks import NoFaceError, face_mesh_detector, landmar
 from whodrives.avatars.motion.measures import landmarks_to_values
 from whodrives.avatars.motion.raw import RawMotion, to_track
 from whodrives.avatars.tracks import MotionTrack
+from whodrives.video.decoder import LIBAV_ERRORS
 from whodrives.video.errors import CorruptVideoError
 from whodrives.video.luma import frame_orientation
-from whodrives.video.source import LIBAV_ERRORS, VideoSource
+from whodrives.video.source import VideoSource
 from whodrives.video.timeline import Timeline
 
 STEPS = for_source("video")

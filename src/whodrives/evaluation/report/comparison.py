@@ -7,11 +7,27 @@ from whodrives.evaluation.report.result import Cell, TableResult
 from whodrives.evaluation.report.shared import matrix_section, motion_section, provenance_section, scaling_section
 
 PUBLISHED = "published, NVFAIR"
+# Of a table whose properties say that not all published figures are of NVFAIR.
+ELSEWHERE = "published, on the row's data set"
+DATA_SET = "data set"
 
 
 def ours_heading(data_kind: str) -> str:
     """Heading of our columns: "ours, simulated"."""
     return f"ours, {data_kind}"
+
+
+def published_heading(table: TableResult) -> str:
+    """Heading of the published columns."""
+    if DATA_SET not in table.properties:
+        return PUBLISHED
+    place = table.properties.index(DATA_SET)
+    sets = {
+        row.properties[place]
+        for row in table.rows
+        if row.properties and any(cell.published is not None for cell in row.cells.values())
+    }
+    return PUBLISHED if sets <= {"NVFAIR"} else ELSEWHERE
 
 
 def our_words(cell: Cell | None) -> str:
@@ -40,7 +56,7 @@ def comparison_grid(table: TableResult) -> Grid:
         if not published or any(cell is not None and (cell.value is not None or cell.status != "ok") for cell in cells):
             sides.append((ours, [our_words(cell) for cell in cells]))
         if published:
-            sides.append((PUBLISHED, [shown(cell.published if cell else None) for cell in cells]))
+            sides.append((published_heading(table), [shown(cell.published if cell else None) for cell in cells]))
         groups.append((name, len(sides)))
         for heading, texts in sides:
             header.append(heading)
@@ -57,11 +73,12 @@ def table_document(table: TableResult) -> Document:
     untrained = sum(cell.status.startswith("not trained") for cell in cells)
     lead = f"{count(measured, 'figure')} measured, {waiting:,} not run, {untrained:,} not trained"
     origin = table.provenance
-    words = [f"{origin.model} on {origin.data} ({origin.data_kind}). Intervals are 95%."]
+    words = [f"What is measured: {origin.model}. Measured on: {origin.data} ({origin.data_kind}). Intervals are 95%."]
     if any(cell.published is not None for cell in cells):
         other = "" if origin.data_kind == "NVFAIR" else ", on other videos than ours"
+        ours, published = ours_heading(origin.data_kind), published_heading(table)
         words.append(
-            f'Columns headed "{ours_heading(origin.data_kind)}" were measured here; columns headed "{PUBLISHED}" are '
+            f'Columns headed "{ours}" were measured here; columns headed "{published}" are '
             f"copied from the paper{other}. They are not one measurement and share no column."
         )
     return Document(

@@ -29,13 +29,13 @@ _DARK = ";".join(
 _STYLE = f"""
 :root{{color-scheme:light dark;--ink:#222;--paper:#fff;--faint:#555;--rule:#ccc;{_LIGHT}}}
 @media (prefers-color-scheme:dark){{:root{{--ink:#e6e6e6;--paper:#17191c;--faint:#aaa;--rule:#444;{_DARK}}}}}
-body{{font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:var(--ink);background:var(--paper)}}
+body{{font:16px/1.5 system-ui,sans-serif;max-width:1240px;margin:2rem auto;padding:0 1rem;color:var(--ink);background:var(--paper)}}
 h1{{font-size:1.7rem;overflow-wrap:anywhere}}h2{{font-size:1.2rem;margin-top:2.2rem}}.lead{{font-size:1.3rem;font-weight:600}}
 .scroll{{overflow-x:auto}}table{{border-collapse:collapse;margin:.6rem 0}}caption{{text-align:left;color:var(--faint);font-size:.9rem}}
 td,th{{padding:.3rem .7rem;border-bottom:1px solid var(--rule);text-align:left;vertical-align:top;font-size:.92rem}}
 thead th{{border-bottom:2px solid var(--rule)}}tbody th{{font-weight:400}}td{{font-variant-numeric:tabular-nums}}
 .provenance td{{overflow-wrap:anywhere;font-family:ui-monospace,monospace;font-size:.85rem}}
-.note,summary{{color:var(--faint);font-size:.92rem}}figure{{margin:0}}svg{{max-width:100%;height:auto}}
+.note,summary{{color:var(--faint);font-size:.92rem}}figure{{margin:0}}svg{{max-width:100%;height:auto}}p{{max-width:62rem}}
 @media print{{:root{{color-scheme:light;--ink:#000;--paper:#fff;--faint:#333;--rule:#999;{_LIGHT}}}
 body{{max-width:none;margin:0;font-size:11pt}}figure,tr{{break-inside:avoid}}h2{{break-after:avoid}}
 *{{print-color-adjust:exact;-webkit-print-color-adjust:exact}}

@@ -1,0 +1,116 @@
+"""Live sources, from files that take the places of a camera's connections."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from fake_weights import sliding_ramp
+from whodrives.video import PreprocessingContract, live
+from whodrives.video.errors import LiveStreamError
+from whodrives.video.frames import Frame, FrameStream
+from whodrives.video.live import QUEUE, LiveSource, is_live, open_live, shown_address
+
+RAW = PreprocessingContract(fps=None)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sliding_ramp(tmp_path_factory.mktemp("live") / "clip.mp4", 30)
+
+
+def connections(*paths: Path | Exception) -> Callable[[str], Any]:
+    """Opens one file after another, or fails; then always fails."""
+    waiting = iter(paths)
+
+    def opener(source: str) -> Any:
+        answer = next(waiting, OSError("gone"))
+        if isinstance(answer, Exception):
+            raise answer
+        return av.open(str(answer))
+
+    return opener
+
+
+def test_addresses_are_told_from_files_and_shown_without_secrets() -> None:
+    for name in ("rtsp://cam/1", "HTTPS://x/y", "camera:0", "udp://@239.0.0.1:5000"):
+        assert is_live(name)
+    for file in ("video.mp4", "/a/b.mp4", "rtsp", "C:\\video.mp4"):
+        assert not is_live(file)
+    assert shown_address("rtsp://ana:secret@cam:554/live?token=secret") == "rtsp://cam:554/live"
+    assert shown_address("https://ana:sec/ret@cam/x") != "https://cam/x"  # such a password has to be percent-encoded
+    assert shown_address("rtsp://cam#secret") == "rtsp://cam"
+    assert shown_address("camera:0") == "camera:0"
+    with pytest.raises(LiveStreamError) as failed:
+        LiveSource("rtsp://ana:secret@cam/live", opener=connections())
+    assert "rtsp://cam/live: cannot be opened (gone)" in str(failed.value)
+    assert "secret" not in str(failed.value)
+
+
+def test_a_broken_stream_is_opened_again_and_starts_a_new_shot(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "QUEUE", 1000)  # files come faster than any camera
+    pauses: list[float] = []
+    opener = connections(clip, OSError("still gone"), clip)
+    source = LiveSource("rtsp://cam/live", patience=4.0, opener=opener, sleep=pauses.append)
+    frames = list(FrameStream(source, RAW))
+    assert len(frames) == 60
+    assert [frame.index for frame in frames if frame.starts_shot] == [0, 30]
+    assert source.reconnects == 1
+    # .5 and 1 s until it came back, then .5, 1, 2 and 4 s until patience (4 s of pauses) was spent.
+    assert pauses == [0.5, 1.0, 0.5, 1.0, 2.0, 4.0]
+    times = [frame.time for frame in frames]
+    assert all(after > before for before, after in itertools.pairwise(times))
+
+
+def test_without_patience_the_end_is_the_end(clip: Path) -> None:
+    source = LiveSource("rtsp://cam/live", patience=0, opener=connections(clip, clip))
+    assert len(list(FrameStream(source, RAW))) == 30
+    assert source.reconnects == 0
+
+
+def test_who_takes_too_long_loses_the_oldest_pictures(clip: Path) -> None:
+    source = LiveSource("rtsp://cam/live", patience=1.0, opener=connections(clip, clip, clip), sleep=lambda _: None)
+    taken = iter(source)
+    first = next(taken)
+    deadline = time.monotonic() + 20
+    while source.overrun < 3 * 30 - QUEUE - 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    rest = list(taken)
+    assert first.time == 0
+    assert len(rest) == QUEUE
+    assert source.overrun == 3 * 30 - 1 - QUEUE
+    # The break before the last connection is not forgotten with the pictures that were let go.
+    assert rest[0].after_damage
+
+
+def test_closing_ends_the_thread(clip: Path) -> None:
+    class Endless:
+        """A connection that never ends."""
+
+        def __call__(self, source: str) -> Any:
+            return av.open(str(clip))
+
+    source = LiveSource("rtsp://cam/live", opener=Endless(), sleep=lambda _: None)
+    seen: list[Frame] = []
+    frames: Iterator[Frame] = iter(FrameStream(source, RAW))
+    seen.extend(next(frames) for _ in range(40))
+    frames.close()  # type: ignore[attr-defined]
+    source.close()
+    assert len(seen) == 40
+    deadline = time.monotonic() + 10
+    while any(thread.name == "whodrives-live" for thread in threading.enumerate()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert all(thread.name != "whodrives-live" for thread in threading.enumerate())
+
+
+def test_nothing_is_opened_that_is_not_there() -> None:
+    for source in ("camera:/dev/no-camera", "tcp://127.0.0.1:9"):
+        with pytest.raises(OSError):
+            open_live(source)
+        with pytest.raises(LiveStreamError, match="on the air"):
+            LiveSource(source)
