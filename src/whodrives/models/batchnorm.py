@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from whodrives.errors import InputError
+from whodrives.models.normalise import at_least_single
 
 
 class FrameBatchNorm(nn.BatchNorm2d):
@@ -33,7 +34,7 @@ class FrameBatchNorm(nn.BatchNorm2d):
             folded, None, None, self.weight.repeat(steps), self.bias.repeat(steps), training=True, eps=self.eps
         )
         with torch.no_grad():
-            var, mean = torch.var_mean(folded.float(), dim=(0, 2, 3), correction=0)
+            var, mean = torch.var_mean(at_least_single(folded), dim=(0, 2, 3), correction=0)
             move_running_statistics(self, mean, var, mean.new_tensor(folded.numel() / folded.shape[1]), steps)
         return out.reshape(x.shape)
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from whodrives.models.normalise import at_least_single
+
 
 def nearest_positions(nodes: Tensor, k: int, include_self: bool = True) -> Tensor:
     """Indices of the k most cosine-similar positions of each position.
@@ -61,7 +63,7 @@ class _NeighbourMax(torch.autograd.Function):
         grad = grads[0].contiguous()
         total = torch.empty_like(grad)
         for block, flat in _blocks(grad, index):
-            part, who = grad[block].flatten(0, 1).float(), winner[block].flatten(0, 1)
+            part, who = at_least_single(grad[block].flatten(0, 1)), winner[block].flatten(0, 1)
             if part.device.type == "cpu":
                 summed = torch.zeros_like(part).scatter_add_(0, flat.gather(1, who.long()), part)
             else:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from whodrives.errors import InputError
+from whodrives.models.normalise import at_least_single
 
 
 def supervised_contrastive(
@@ -29,7 +30,7 @@ def supervised_contrastive(
 
     Returns
     -------
-    Scalar float32. Zero, with a gradient, when no anchor has a positive.
+    Scalar float32, or float64 of such embeddings. Zero, with a gradient, when no anchor has a positive.
 
     Raises
     ------
@@ -40,7 +41,8 @@ def supervised_contrastive(
         raise InputError(f"embeddings {tuple(embeddings.shape)} and labels {tuple(labels.shape)} do not fit")
     if reduction not in ("mean", "sum") or temperature <= 0:
         raise InputError(f"reduction {reduction!r} must be 'mean' or 'sum', temperature {temperature} above 0")
-    similarity = (embeddings.float() @ embeddings.float().T) / temperature
+    embeddings = at_least_single(embeddings)
+    similarity = (embeddings @ embeddings.T) / temperature
     own = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     positive = (labels[:, None] == labels[None, :]) & ~own
     denominator = similarity.masked_fill(own, float("-inf")).logsumexp(dim=1, keepdim=True)
@@ -75,7 +77,7 @@ def driver_cross_entropy(embeddings: Tensor, prototypes: Tensor, classes: Tensor
     -------
     Scalar float32, zero when every class is -1.
     """
-    logits = scale * embeddings.float() @ F.normalize(prototypes.float(), dim=1).T
+    logits = scale * at_least_single(embeddings) @ F.normalize(at_least_single(prototypes), dim=1).T
     known = classes >= 0
     if not bool(known.any()):
         return logits.sum() * 0.0

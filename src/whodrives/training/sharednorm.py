@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from whodrives.models.batchnorm import ClipBatchNorm, FrameBatchNorm, move_running_statistics
+from whodrives.models.normalise import at_least_single
 
 
 class _SharedNorm(torch.autograd.Function):
@@ -22,7 +23,7 @@ class _SharedNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         axes = [0, *range(2, x.ndim)]
-        var, mean = torch.var_mean(x.float(), axes, correction=0)
+        var, mean = torch.var_mean(at_least_single(x), axes, correction=0)
         count = mean.new_full((1,), x.numel() / x.shape[1])
         local = torch.cat([count, mean, var])
         parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
@@ -43,8 +44,8 @@ class _SharedNorm(torch.autograd.Function):
         x, weight, mean, scale, total = ctx.saved_tensors
         axes = [0, *range(2, x.ndim)]
         shape = (1, -1, *[1] * (x.ndim - 2))
-        grad = grads[0].float()
-        unit = (x.float() - mean.view(shape)) * scale.view(shape)
+        grad = at_least_single(grads[0])
+        unit = (at_least_single(x) - mean.view(shape)) * scale.view(shape)
         grad_bias, grad_weight = grad.sum(axes), (grad * unit).sum(axes)
         sums = torch.stack([grad_bias, grad_weight])
         dist.all_reduce(sums)
