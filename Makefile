@@ -24,10 +24,10 @@ demo: setup
 	$(BIN)/whodrives demo
 
 test: setup
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not slow"
 
 test-all: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 test-extras: setup-extras
 	$(EXTRAS)/bin/python -m pytest -q -m extras
