@@ -95,4 +95,8 @@ class FingerprintModel(nn.Module):
             volume = self.encode_frames(frames.gather(1, centre)).transpose(1, 2)
         else:
             volume = self.represent(clip, valid)
+        return self.embed_volume(volume, steps)
+
+    def embed_volume(self, volume: Tensor, steps: Tensor | None = None) -> Tensor:
+        """What `represent` gives -> (batch, embedding_dim) unit rows. steps : (batch,) int64 real ones; None: all."""
         return F.normalize(at_least_single(self.head(volume, steps)), dim=1)

@@ -107,6 +107,6 @@ def _training_auc(run: Run) -> float:
         known = json.loads(path.read_text(encoding="utf-8"))
         if known["steps"] == steps:
             return float(known["auc"])
-    auc = training_auc(run.checkpoint)
+    auc = training_auc(run.checkpoint, run.config)
     write_text(path, json.dumps({"steps": steps, "auc": auc}) + "\n")
     return auc

@@ -68,6 +68,8 @@ class RecipeConfig:
     lr_floor : of the cosine, as a fraction of lr.
     temperature, loss_reduction : of the supervised contrastive loss.
     cross_entropy_weight, cross_entropy_scale : auxiliary cosine cross-entropy over training drivers (ours; 0 = off).
+    motion_weight : auxiliary regression of the true change of motion from the head's input (ours; 0 = off); simulated
+        clips, `feat_diff` or `pixel_diff`, and whole batches only.
     clip_norm : gradient norm. precision : ``fp32``, ``bf16`` or ``fp16`` (fp16 on CUDA only).
     validate_every, checkpoint_seconds : steps, seconds. threads : torch CPU threads, 0 = leave.
     prefetch : render the next batch while this one trains. refit_batches : of `whodrives train --refit-head`.
@@ -93,6 +95,7 @@ class RecipeConfig:
     loss_reduction: str = "mean"
     cross_entropy_weight: float = 0.0
     cross_entropy_scale: float = 16.0
+    motion_weight: float = 0.0
     clip_norm: float = 1.0
     precision: str = "bf16"
     seed: int = 42
@@ -146,6 +149,7 @@ _RANGES = {
     "train.warmup_epochs": (0, _MANY),
     "train.lr_floor": (0, 1),
     "train.temperature": (1e-4, 1e3),
+    "train.motion_weight": (0, 1e6),
     "train.clip_norm": (1e-9, 1e9),
     "train.seed": (0, 2**63 - 1),
     "train.validate_every": (1, _MANY),

@@ -27,10 +27,14 @@ HELD_OUT_SEED = 1_000_000
 
 @dataclass(frozen=True)
 class Batch:
-    """frames (N, T, 1, 128, 128) float32 in 0..1; driver (N,) int64 index of the training driver."""
+    """frames (N, T, 1, 128, 128) float32 in 0..1; driver (N,) int64 index of the training driver.
+
+    motion : float32 (N, T, K), the controls that each frame shows; None where nobody knows them (recorded data).
+    """
 
     frames: Tensor
     driver: Tensor
+    motion: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,12 @@ class AvatarSource:
         rows : the clips of it to render (what one process of several trains on); None: all.
         """
         made = self.avatars.batch(step, identities, samples, rows)
-        return Batch(made.frames, made.driver)
+        return Batch(made.frames, made.driver, made.motion)
+
+    def motion_scale(self) -> Tensor:
+        """(K,) standard deviation of each control's change from frame to frame over all training motion; 0: never."""
+        changes = [np.diff(track.values, axis=0) for driver in self.drivers for track in driver.tracks]
+        return torch.from_numpy(np.concatenate(changes).std(axis=0))
 
 
 def _real_drivers(config: SourceConfig, split: str) -> list[list[MotionTrack]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +19,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from whodrives.avatars.allocator import keep_large_blocks
 from whodrives.errors import InputError, WhodrivesError
 from whodrives.models import FingerprintModel, build_model
+from whodrives.models.f5c import F5C
 from whodrives.training.checkpoint import CheckpointError, is_checkpoint, load_checkpoint, save_checkpoint
 from whodrives.training.config import TrainConfig, config_from_dict
 from whodrives.training.distributed import World, agree, average_gradients, gather, require_equal
 from whodrives.training.history import changed_keys, stage
 from whodrives.training.log import RunLog
 from whodrives.training.loss import Prototypes, driver_cross_entropy, supervised_contrastive
+from whodrives.training.motion import MotionReadout
 from whodrives.training.schedule import learning_rate_factor
 from whodrives.training.sharednorm import share_batchnorm
 from whodrives.training.source import Batch, LabelledClips
@@ -44,6 +46,14 @@ class ClipSource(Protocol):
 
     def batch(self, step: int, identities: int, samples: int, rows: range | None = None) -> Batch:
         """Clips and driver numbers of one optimiser step, a function of the step alone; `rows` of it or all."""
+
+
+@runtime_checkable
+class KnownMotion(Protocol):
+    """A source that tells the true motion in `Batch.motion`."""
+
+    def motion_scale(self) -> Tensor:
+        """(K,) standard deviation of each control's change from frame to frame; 0: it never changes."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +121,16 @@ class Trainer:
         self.parameters = [*self.model.parameters()]
         if recipe.cross_entropy_weight > 0:
             self.parameters += [*self.prototypes.parameters()]
+        self.motion = self._motion_readout() if recipe.motion_weight > 0 else None
+        if self.motion is not None:
+            self.parameters += [*self.motion.parameters()]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
         )
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=recipe.precision == "fp16")
         self.step, self.best, self.auc = 0, -1.0, math.nan
+        # Unexplained share of the motion's variance in the last step, where train.motion_weight asks for it.
+        self.motion_error = math.nan
         # Validations since the last gain of train.min_gain, and what was reached then.
         self.stale, self.mark = 0, -1.0
         # What went before step 0 of this run, for the card: stages of other runs, and refits of the head.
@@ -125,9 +140,22 @@ class Trainer:
         self._renderer = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
         self._pending: tuple[int, Future[Batch]] | None = None
 
+    def _motion_readout(self) -> MotionReadout:
+        model, recipe = self.config.model, self.config.train
+        key = "config: train.motion_weight"
+        if model.representation not in ("feat_diff", "pixel_diff") or model.backbone == "resnet18_released":
+            raise InputError(f"{key} needs differences of feature maps: feat_diff or pixel_diff, f5c or resnet18")
+        if recipe.piece_clips or recipe.compile:
+            raise InputError(f"{key} needs the whole batch at once; set piece_clips = 0 and compile = false")
+        if not isinstance(self.source, KnownMotion):
+            raise InputError(f"{key} needs simulated clips, whose motion is known")
+        return MotionReadout(F5C.channels, self.source.motion_scale()).to(self.device)
+
     @property
     def _modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {"model": self.model, "prototypes": self.prototypes}
+        if self.motion is not None:
+            modules["motion"] = self.motion
         return modules if self.average is None else {**modules, "average": self.average}
 
     @property
@@ -220,9 +248,16 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         labels = gather(batch.driver.to(self.device), self.world)
 
+        aside: list[Tensor] = []
+
         def embed(clips: Tensor) -> Tensor:
             with torch.autocast(self.device.type, DTYPES[recipe.precision], enabled=recipe.precision != "fp32"):
-                return self.embed(clips.to(self.device))
+                if self.motion is None:
+                    return self.embed(clips.to(self.device))
+                assert batch.motion is not None
+                volume = self.model.represent(clips.to(self.device))
+                aside.append(self.motion.loss(volume, batch.motion.to(self.device)))
+                return self.model.embed_volume(volume)
 
         def loss(local: Tensor) -> Tensor:
             embeddings = gather(local, self.world)
@@ -230,6 +265,10 @@ class Trainer:
             if recipe.cross_entropy_weight > 0:
                 extra = driver_cross_entropy(embeddings, self.prototypes.weight, labels, recipe.cross_entropy_scale)
                 value = value + recipe.cross_entropy_weight * extra
+            if aside:
+                error = gather(aside[0][None], self.world).mean()
+                self.motion_error = error.item()
+                value = value + recipe.motion_weight * error
             # Every process has the same value, so all of them stop here or none.
             if not math.isfinite(value.item()):
                 raise TrainingError(f"step {self.step}: loss is {value}; lower train.lr or use precision fp32")
@@ -306,6 +345,8 @@ class Trainer:
                 loss = self.train_step()
                 elapsed = time.monotonic() - started
                 row: dict[str, Any] = {"step": self.step, "loss": round(loss, 5), "seconds": round(elapsed, 1)}
+                if self.motion is not None:
+                    row["motion_r2"] = round(1 - self.motion_error, 4)
                 # Not where `until` cuts a run: a validation there would count towards patience, and change the run.
                 if self.step % recipe.validate_every == 0 or self.step == recipe.total_steps:
                     row |= {f"val_{name}_auc": round(value, 4) for name, value in self.validate().items()}
