@@ -208,7 +208,7 @@ def _csv_batches(path: str) -> Iterator[pa.RecordBatch]:
 def _parquet_batches(path: str) -> Iterator[pa.RecordBatch]:
     with parquet.ParquetFile(path) as file:
         if not file.metadata.num_rows:
-            yield file.schema_arrow.empty_table().combine_chunks().to_batches()[0]
+            yield pa.RecordBatch.from_pylist([], file.schema_arrow)
         yield from file.iter_batches()
 
 

@@ -22,8 +22,9 @@ from whodrives.verification.batch.group import Group, GroupSettings, Item, Load,
 from whodrives.verification.batch.run import GROUP, Engine, died
 
 LOCAL = "local"
-# How often a block of files is done again whose actor or machine was lost, before its files are tried one by one.
-RETRIES = 3
+# How often a block of files is begun whose actor or machine is lost each time; then its files are tried one by one,
+# as often each.
+ATTEMPTS = 2
 # Files that are handed to Ray at once: bounds what this process and Ray's object store hold.
 ROUND = 65_536
 # Files of a block at most; more blocks than some thousand cost Ray more than the files do.
@@ -71,7 +72,7 @@ def _run(
                 begun = [item for item in begun if item.number not in arrived]
                 if not begun:
                     break
-            yield from (died(item, f"lost {RETRIES + 1} times by Ray") for item in begun)
+            yield from (died(item, "Ray lost it again and again") for item in begun)
 
 
 def _embedded(
@@ -130,7 +131,7 @@ class _Embedder:
         import ray
 
         items = tuple(Item(row["number"], row["name"], os.fsdecode(row["file"])) for row in block.to_pylist())
-        if ray.get(self.attempts.begin.remote(items[0].number)) > 1 + RETRIES:
+        if ray.get(self.attempts.begin.remote(items[0].number)) > ATTEMPTS:
             yield _OUTCOME.empty_table()
             return
         for outcome in self.embed(Group(items)):
@@ -152,6 +153,9 @@ _OUTCOME = pa.schema(
 def _cluster(address: str, workers: int | None) -> Iterator[Any]:
     """Ray, connected; a local cluster ends with the block."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if address == LOCAL:
+        # Ray's processes then talk over the loopback address, on Linux too; nobody outside need reach them.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
         import ray.data
@@ -170,7 +174,6 @@ def _cluster(address: str, workers: int | None) -> Iterator[Any]:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _node_ip_address="127.0.0.1",  # nobody outside need reach it
             )
         elif begun:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
