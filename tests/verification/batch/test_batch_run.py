@@ -59,7 +59,7 @@ def embed(fp: Fingerprinter, videos: Path, out: Path, settings: GroupSettings = 
     return embed_files(fp, read_paths([str(videos)], shard=shard), out, settings, **more)
 
 
-@pytest.mark.parametrize(("decoders", "batch"), [(1, 1), (1, 4), (3, 5), (8, 100)])
+@pytest.mark.parametrize(("decoders", "batch"), [(1, 4), (3, 100)])
 def test_rows_are_those_of_each_file_alone(
     fp: Fingerprinter, videos: Path, tmp_path: Path, decoders: int, batch: int
 ) -> None:
@@ -218,6 +218,7 @@ def test_an_interrupted_run_keeps_what_is_done(fp: Fingerprinter, videos: Path, 
     assert stored(tmp_path, "files") == [f"{n}.mp4" for n in range(6)]
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_process_costs_itself_alone(fp: Fingerprinter, videos: Path, tmp_path: Path) -> None:
     for path in videos.iterdir():
         (tmp_path / "in").mkdir(exist_ok=True)
@@ -234,6 +235,7 @@ def load_nothing() -> Fingerprinter:
     os._exit(3)
 
 
+@pytest.mark.slow
 def test_processes_that_cannot_begin_are_an_error(fp: Fingerprinter, videos: Path, tmp_path: Path) -> None:
     with pytest.raises(PoolError, match="keep ending"):
         embed(fp, videos, tmp_path, engine=in_processes(load_nothing, SETTINGS, 2))
