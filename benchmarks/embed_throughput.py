@@ -159,9 +159,10 @@ def kill(names: list[Path], workers: int, more: list[str], work: Path) -> int:
     write_list(manifest, names)
     words = ["embed", "--manifest", str(manifest), "-o", f"{out}/", "--workers", str(workers), *more, "--json"]
     process = subprocess.Popen([*WHODRIVES, *words], stdout=subprocess.DEVNULL)
-    begun = time.perf_counter()
+    begun, most = time.perf_counter(), 0.0
     while process.poll() is None and (not out.exists() or len(finished(out)) < len(names) // 2):
-        time.sleep(0.2)
+        most = max(most, held(process.pid))
+        time.sleep(0.5)
     before = time.perf_counter() - begun
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -181,7 +182,10 @@ def kill(names: list[Path], workers: int, more: list[str], work: Path) -> int:
         here = rows.filter(np.array([path.endswith(name.name) for path in rows["paths"].to_pylist()]))
         kept = np.array(here["embeddings"].to_pylist(), np.float32)
         worst = max(worst, float(np.abs(made - kept).max()) if made.shape == kept.shape else 2.0)
-    print(f"{len(names)} files, {workers} processes, killed -9 after {before:.1f} s with {len(at_kill)} files finished")
+    print(
+        f"{len(names)} files, {workers} processes, killed -9 after {before:.1f} s with {len(at_kill)} files finished, "
+        f"at most {most:.0f} MiB"
+    )
     print(f"  resumed: {told['kept']} kept, {told['done']} embedded in {after:.1f} s, {told['failed']} failed")
     print(f"  in the folder: {len(counts)} files, {lost} lost, {doubled} doubled; rows off by at most {worst:.1e}")
     redone = told["kept"] < len(at_kill)

@@ -32,10 +32,12 @@ def test_a_csv_with_further_columns(tmp_path: Path) -> None:
 
 
 def test_a_parquet_file_keeps_the_types_of_its_columns(tmp_path: Path) -> None:
-    table = pa.table({"age": [3, None], "path": ["a.mp4", "b.mp4"]})
+    group = pa.array(["x", "y"]).dictionary_encode()
+    table = pa.table({"age": [3, None], "path": ["a.mp4", "b.mp4"], "group": group})
     pq.write_table(table, tmp_path / "list.parquet")
     inputs = read_manifest(tmp_path / "list.parquet")
     assert inputs.labels.schema.field("age").type == pa.int64()
+    assert inputs.labels.schema.field("group").type == pa.string()
     assert inputs.labels_of(1)["age"].as_py() is None
     pq.write_table(table.slice(0, 0), tmp_path / "none.parquet")
     assert len(read_manifest(tmp_path / "none.parquet")) == 0

@@ -223,8 +223,13 @@ def _renamed(batch: pa.RecordBatch, path: str) -> pa.RecordBatch:
     taken = sorted(set(others) & {*WINDOW_COLUMNS, *FILE_COLUMNS}) or sorted({n for n in others if others.count(n) > 1})
     if taken:
         raise ManifestError(f"{path}: the column {taken[0]!r} has a name that is taken; rename it in the manifest")
-    arrays = [batch.column(column).cast(pa.string()), *(batch.column(name) for name in others)]
+    arrays = [batch.column(column).cast(pa.string()), *(_plain(batch.column(name)) for name in others)]
     return pa.RecordBatch.from_arrays(arrays, [PATH, *others])
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """Values in place of a dictionary, which pandas writes for categories: each file's rows stand by themselves."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _clean(column: pa.Array, path: str, root: str) -> pa.Array:
