@@ -1,4 +1,4 @@
-"""`whodrives embed`: videos to a file of fingerprints."""
+"""`whodrives embed`: videos to a file of fingerprints, or to a folder of them (`cli.embed_folder`)."""
 
 from __future__ import annotations
 
@@ -17,31 +17,71 @@ if TYPE_CHECKING:
     from whodrives.verification.embedding import Embedding
 
 FORMATS = (".npz", ".parquet")
+_file = click.Path(path_type=Path)
 
 
 @click.command("embed")
-@click.argument("videos", nargs=-1, required=True, metavar="VIDEO...")
-@click.option("-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help=".npz or .parquet")
+@click.argument("videos", nargs=-1, metavar="[VIDEO...]")
+@click.option("-o", "--out", required=True, metavar="OUT", help="File (.npz, .parquet) or folder (end it with /).")
+@click.option("--manifest", type=_file, metavar="FILE", help="CSV or Parquet with a column path, for a folder OUT.")
+@click.option("--root", type=_file, metavar="DIR", help="What paths in OUT are relative to [default: the manifest's].")
+@click.option("--shard", metavar="I/N", help="Only share I of N of the files, for several machines and one folder OUT.")
+@click.option("--workers", type=click.IntRange(1), help="Processes, or actors of Ray [default: what the machine has].")
+@click.option("--batch-size", type=click.IntRange(1), help="Windows in one pass [default: 2, on a GPU 32].")
+@click.option("--ray", "ray_address", metavar="ADDRESS", help="Work on a Ray cluster ('local': one of this machine).")
 @embedding_options
 @json_option
 def embed(
     videos: tuple[str, ...],
-    out: Path,
+    out: str,
+    manifest: Path | None,
+    root: Path | None,
+    shard: str | None,
+    workers: int | None,
+    batch_size: int | None,
+    ray_address: str | None,
     model: str,
     crop: str | None,
     hop: int | None,
     device: str | None,
     as_json: bool,
 ) -> int:
-    """Write the fingerprint of every window of every VIDEO to one file.
+    """Write the fingerprint of every window of every VIDEO.
 
-    Arrays (columns), a row for each window: embeddings (W, 256) unit float32, paths, start_frames, and valid_frames
-    (real frames of the window) and usable (long enough, moving). A bad file is reported, the others are still done.
+    To a file, the arrays (columns) with a row for each window: embeddings (W, 256) unit float32, paths, start_frames,
+    and valid_frames (real frames of the window) and usable (long enough, moving). To a folder (-o OUT/), for any number
+    of files and folders of videos or a manifest: Parquet parts, by several processes; started again, it goes on where
+    it stopped. A bad file is reported, the others are still done (exit status 2).
     """
+    if bool(videos) == (manifest is not None):
+        raise click.UsageError("give either VIDEO... or --manifest.")
+    if out.endswith(("/", os.sep)) or os.path.isdir(out):
+        from whodrives.cli.embed_folder import embed_folder
+
+        return embed_folder(
+            videos, Path(out), manifest, root, shard, workers, batch_size, ray_address,
+            model=model, crop=crop, hop=hop, device=device, as_json=as_json,
+        )  # fmt: skip
+    for given, name in (
+        (manifest, "--manifest"),
+        (root, "--root"),
+        (shard, "--shard"),
+        (workers, "--workers"),
+        (batch_size, "--batch-size"),
+        (ray_address, "--ray"),
+    ):
+        if given is not None:
+            raise click.UsageError(f"{name} needs a folder to write into: end -o {out} with /.")
+    return _to_file(videos, Path(out), model, crop, hop, device, as_json)
+
+
+def _to_file(
+    videos: tuple[str, ...], out: Path, model: str, crop: str | None, hop: int | None, device: str | None, as_json: bool
+) -> int:
     from whodrives.verification.fingerprinter import Fingerprinter
 
     if out.suffix.lower() not in FORMATS:
-        raise InputError(f"{out}: unknown kind of file; end the name in {' or '.join(FORMATS)}")
+        raise InputError(f"{out}: unknown kind of file; end the name in {' or '.join(FORMATS)}, or / for a folder")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out}: there is no folder {out.absolute().parent}; make it first")
     fingerprinter = Fingerprinter.load(model, device)

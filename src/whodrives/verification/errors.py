@@ -39,3 +39,7 @@ class AlreadyEnrolledError(InputError):
 
 class DuplicateSampleError(InputError):
     """The same video content is enrolled already, or is given twice."""
+
+
+class BatchError(WhodrivesError):
+    """An output folder of many embedded files cannot be used: it is something else, or was begun in another way."""

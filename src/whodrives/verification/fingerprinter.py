@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from os import PathLike, fspath
@@ -15,17 +14,20 @@ from whodrives.errors import InputError
 from whodrives.evaluation.llr import LogisticLlr
 from whodrives.evaluation.repeated import RepeatedLlr
 from whodrives.verification.decision import Comparison, compare_embeddings
-from whodrives.verification.embedding import Embedding, ModelInfo, VideoInfo, WindowInfo, window_problem
+from whodrives.verification.embedding import Embedding, ModelInfo, WindowInfo, window_problem
+from whodrives.verification.reading import VideoReading, resolve_crop
 from whodrives.video.contract import PreprocessingContract
 from whodrives.video.frames import FrameStream
 from whodrives.video.gate import DEFAULT_THRESHOLD, MotionGate, motion_energy
-from whodrives.video.windows import Window, WindowStream, iter_windows
+from whodrives.video.windows import Window, WindowStream
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from whodrives.verification.forward import Forward
+
 VideoPath = str | PathLike[str]
-WARN_REPEATED = 0.1
+__all__ = ["Fingerprinter", "LoadedWeights", "VideoPath", "read_contract", "read_model_info", "resolve_crop"]
 
 
 class LoadedWeights(Protocol):
@@ -166,100 +168,25 @@ class Fingerprinter:
                 forward([(window, images)])[0],
             )
 
-    def _embed_one(self, path: str, crop: str | None, hop: int | None, batch_size: int) -> Embedding:
+    def read(self, path: VideoPath, crop: str | None = None, hop: int | None = None) -> VideoReading:
+        """One video, cut into windows under the contract of the weights; `crop` and `hop` as for `embed`."""
+        return VideoReading(fspath(path), self.model, self.contract, crop, hop)
+
+    def forward(self, hop: int) -> Forward:
+        """Rows of the windows of ONE video, `hop` frames apart; a `PlainForward` may mix videos."""
         # Lazy, so that a gallery can be listed without loading torch.
         from whodrives.verification.forward import window_forward
 
-        crop, told = resolve_crop(path, crop)
-        stream = iter_windows(path, self.contract, self.model.clip_length, hop, crop)
-        forward = window_forward(self._network, self.model.clip_length, stream.hop, self.device)
-        cut: list[tuple[Window, float]] = []
-        vectors: list[NDArray[np.float32]] = []
-        content = _ContentHash()
-        for batch in _batches(stream, batch_size):
-            for window, frames in batch:
-                content.add(window, frames)
-                cut.append((window, motion_energy(frames[: window.valid])))
-            vectors.append(forward(batch))
-        report = stream.report
-        warnings = [*told, *report.warnings]
-        share = report.repeated / max(report.n_frames, 1)
-        # A native contract keeps every source frame, so nothing repeats there.
-        if self.contract.fps is not None and share > WARN_REPEATED:
-            warnings.append(
-                f"{report.source_fps:.1f} fps is below the {self.contract.fps:g} fps of the weights: "
-                f"{share:.0%} of the frames are repeats"
-            )
-        video = VideoInfo(
-            path=path,
-            n_frames=report.n_frames,
-            fps=report.fps,
-            source_fps=report.source_fps,
-            repeated=report.repeated,
-            dropped=report.dropped,
-            scene_cuts=report.scene_cuts,
-            crop=report.crop,
-            content=content.finish(repr((report.n_frames, report.scene_cuts))),
-            warnings=tuple(warnings),
-        )
-        windows = []
-        for window, energy in cut:
-            gated = not self._gate.passes(energy)
-            windows.append(
-                WindowInfo(
-                    video=0,
-                    start=window.start,
-                    seconds=window.start / report.fps,
-                    length=window.length,
-                    valid=window.valid,
-                    energy=energy,
-                    gated=gated,
-                    problem=window_problem(window.valid, share, gated),
-                )
-            )
-        rows = np.concatenate(vectors) if vectors else self.blank().vectors
-        return Embedding(rows, tuple(windows), (video,), self.model, self.contract)
+        return window_forward(self._network, self.model.clip_length, hop, self.device)
+
+    def _embed_one(self, path: str, crop: str | None, hop: int | None, batch_size: int) -> Embedding:
+        reading = self.read(path, crop, hop)
+        forward = self.forward(reading.hop)
+        vectors = [forward(batch) for batch in _batches(reading, batch_size)]
+        return reading.finish(np.concatenate(vectors) if vectors else self.blank().vectors)
 
 
-def resolve_crop(path: str, crop: str | None) -> tuple[str | None, list[str]]:
-    """A crop rule without ``face``: that is looked for in the video; and what there is to tell about it."""
-    if crop is None or not crop.strip().lower().startswith("face"):
-        return crop, []
-    # Lazy: most calls need no detector.
-    from whodrives.verification.face_box import choose_face, locate_faces
-
-    face, warning = choose_face(crop, path, locate_faces(path))
-    return face.crop, [warning] if warning else []
-
-
-class _ContentHash:
-    """sha256 over the frames of all windows, each frame once, however the windows overlap.
-
-    Whole blocks of a window's length count, so that the hop does not matter when it divides that length; a video of
-    less than one block counts with all its frames.
-    """
-
-    def __init__(self) -> None:
-        self._hash, self._end, self._blocks = hashlib.sha256(), 0, 0
-        self._pending: list[bytes] = []
-
-    def add(self, window: Window, frames: NDArray[np.uint8]) -> None:
-        new = frames[max(self._end - window.start, 0) : window.valid]
-        self._end = max(self._end, window.start + window.valid)
-        self._pending += [frame.tobytes() for frame in new]
-        while len(self._pending) >= window.length:
-            self._hash.update(b"".join(self._pending[: window.length]))
-            del self._pending[: window.length]
-            self._blocks += 1
-
-    def finish(self, facts: str) -> str:
-        if not self._blocks:
-            self._hash.update(b"".join(self._pending))
-        self._hash.update(facts.encode())
-        return self._hash.hexdigest()
-
-
-def _batches(stream: WindowStream, size: int) -> Iterator[list[tuple[Window, NDArray[np.uint8]]]]:
+def _batches(stream: VideoReading, size: int) -> Iterator[list[tuple[Window, NDArray[np.uint8]]]]:
     batch: list[tuple[Window, NDArray[np.uint8]]] = []
     for item in stream:
         batch.append(item)
