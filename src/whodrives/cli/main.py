@@ -29,6 +29,7 @@ VERBS = {
     "identify": "whodrives.cli.verify:identify",
     "watch": "whodrives.cli.watch:watch",
     "gallery": "whodrives.cli.gallery:gallery",
+    "index": "whodrives.cli.index:index",
     "info": "whodrives.cli.info:info",
 }
 

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from whodrives.verification.embedding import Embedding, ModelInfo
     from whodrives.verification.fingerprinter import Fingerprinter
     from whodrives.verification.gallery import Gallery
+    from whodrives.verification.index_decision import IndexIdentification
+    from whodrives.verification.template_index import TemplateIndex
 
 _HOMES = {
     "Candidate": "decision",
@@ -18,7 +20,9 @@ _HOMES = {
     "Fingerprinter": "fingerprinter",
     "Gallery": "gallery",
     "Identification": "decision",
+    "IndexIdentification": "index_decision",
     "ModelInfo": "embedding",
+    "TemplateIndex": "template_index",
 }
 
 __all__ = [
@@ -29,7 +33,9 @@ __all__ = [
     "Fingerprinter",
     "Gallery",
     "Identification",
+    "IndexIdentification",
     "ModelInfo",
+    "TemplateIndex",
 ]
 
 

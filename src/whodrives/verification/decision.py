@@ -217,8 +217,8 @@ def verify_against(probe: Embedding, template: NDArray[np.float32], claimed: str
     """Decide whether `probe` is driven by the owner of `template` (D,), a unit vector of the same space."""
     scores = probe.vectors @ template
     score = video_score(probe, scores)
-    threshold = choose_threshold(probe.model, _independent(probe), far)
-    verdict, reason = _judge(probe, score, threshold)
+    threshold = choose_threshold(probe.model, evidence(probe), far)
+    verdict, reason = judge(probe, score, threshold)
     return Decision(
         decision=verdict,
         score=score,
@@ -247,9 +247,9 @@ def identify_against(
         if value is not None:
             ranked.append((value, column))
     ranked.sort(key=lambda pair: (-pair[0], names[pair[1]]))
-    threshold = choose_threshold(probe.model, _independent(probe), far)
+    threshold = choose_threshold(probe.model, evidence(probe), far)
     best = ranked[0] if ranked else None
-    verdict, reason = _judge(probe, best[0] if best else None, threshold)
+    verdict, reason = judge(probe, best[0] if best else None, threshold)
     answer: Literal["match", "nobody", "abstain"] = "abstain"
     if verdict == "accept":
         answer = "match"
@@ -283,7 +283,7 @@ def compare_embeddings(a: Embedding, b: Embedding, far: float | None = None) -> 
     if template_a is not None and template_b is not None:
         forth, back = video_score(a, a.vectors @ template_b), video_score(b, b.vectors @ template_a)
         score = None if forth is None or back is None else (forth + back) / 2
-    threshold = choose_threshold(a.model, min(_independent(a), _independent(b)), far)
+    threshold = choose_threshold(a.model, min(evidence(a), evidence(b)), far)
     problems = [
         f"{', '.join(video.path for video in side.videos)}: {why}"
         for side in (a, b)
@@ -293,7 +293,7 @@ def compare_embeddings(a: Embedding, b: Embedding, far: float | None = None) -> 
         verdict: Verdict = "abstain"
         reason = "; ".join(problems)
     else:
-        verdict, reason = _judge(a, score, threshold)
+        verdict, reason = judge(a, score, threshold)
     warnings = list(dict.fromkeys(a.warnings + b.warnings))
     if {video.content for video in a.videos} & {video.content for video in b.videos}:
         warnings.append("both sides hold the same video; the score says nothing about the driver")
@@ -360,7 +360,7 @@ def _window_score(window: WindowInfo, score: float | None) -> WindowScore:
     )
 
 
-def _independent(probe: Embedding) -> int:
+def evidence(probe: Embedding) -> int:
     """Windows' worth of evidence: thresholds were measured on whole windows, so four half ones count as two."""
     spans = [(w.video, w.start, w.valid) for w in probe.windows if w.usable]
     if not spans:
@@ -373,7 +373,8 @@ def _fallback_template(side: Embedding) -> NDArray[np.float32] | None:
     return side.template if side.usable.any() else unit_mean(side.vectors)
 
 
-def _judge(probe: Embedding, score: float | None, threshold: Threshold) -> tuple[Verdict, str]:
+def judge(probe: Embedding, score: float | None, threshold: Threshold) -> tuple[Verdict, str]:
+    """The verdict on a score, with its reason."""
     problem = unusable_reason(probe)
     if problem is not None:
         return "abstain", problem

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whodrives.errors import InputError
-from whodrives.evaluation.repeated import RepeatedLlr
 from whodrives.verification.errors import WeightsMismatchError
 from whodrives.video.contract import PreprocessingContract
+
+if TYPE_CHECKING:
+    # At run time only what makes one needs it, and its SciPy is 60 MB.
+    from whodrives.evaluation.repeated import RepeatedLlr
 
 MIN_REAL_FRAMES = 32
 # Share of frames that only repeat the one before; 25 fps from a source under 16.7 fps has more.

@@ -29,6 +29,18 @@ class ArchiveError(GalleryError):
     """An exported gallery cannot be imported: damaged, or of another format."""
 
 
+class TemplateIndexError(WhodrivesError):
+    """A template index is missing, is none, cannot be read or written, or is held by another process."""
+
+
+class IndexDamageError(TemplateIndexError):
+    """Bytes of a template index are missing or changed."""
+
+
+class StaleIndexError(TemplateIndexError):
+    """A template index no longer holds what its gallery holds, or was replaced while it was open."""
+
+
 class UnknownDriverError(InputError):
     """Nobody of this name is enrolled."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
@@ -38,6 +39,7 @@ from whodrives.verification.gallery_rows import (
     sample_of,
 )
 from whodrives.verification.gallery_store import GalleryStore
+from whodrives.verification.gallery_templates import StoredTemplates, stored_templates
 from whodrives.video.contract import PreprocessingContract
 
 
@@ -268,6 +270,12 @@ class Gallery:
         """The latest stored template (D,) of one driver, a unit vector. Raises UnknownDriverError."""
         with self._store.read() as db:
             return read_floats(self._require(db, normalise_name(name))["template"])
+
+    @contextmanager
+    def stored(self, weights: str, contract: str) -> Iterator[StoredTemplates]:
+        """All templates of one weight file and contract (their digests), in one consistent state."""
+        with self._store.read() as db:
+            yield stored_templates(db, weights, contract)
 
     def remove(self, name: str) -> None:
         """Forget a driver: name, every template and samples are deleted and their bytes overwritten.
