@@ -61,8 +61,8 @@ class Worth:
     """How many windows without a common frame the mean of windows is worth that overlap, one window after another.
 
     Were e_iw the mean of noise of frames, two windows of `length` frames that share k of them would correlate by
-    k / length, and the mean of n windows has the variance of n^2 / sum_ij k_ij / length windows that share none. That is
-    less than the frames that they cover / length, since their mean counts the frames in the middle more often.
+    k / length, and the mean of n windows has the variance of n^2 / sum_ij (k_ij / length) windows that share none. That
+    is less than the frames that they cover / length, since their mean counts the frames in the middle more often.
     Constant memory.
     """
 

@@ -43,8 +43,9 @@ class Evidence:
     """Where the test stands. state : ``accept`` and ``reject`` stay until the driver changes.
 
     mean : mean score of the present driver's windows, None before the first. covered : frames behind it, in windows.
-    worth : independent windows that it is worth, where these overlap, at most `covered`. llr : log-likelihood ratio, positive for the claimed driver. changed_at : start frame of the first window of the
-    new driver, only in the step that found the change.
+    worth : independent windows that it is worth, where these overlap, at most `covered`. llr : log-likelihood ratio,
+    positive for the claimed driver. changed_at : start frame of the first window of the new driver, only in the step
+    that found the change.
     """
 
     state: State

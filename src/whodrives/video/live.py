@@ -64,7 +64,8 @@ class LiveSource(Decoder):
     ----------
     source : ``rtsp://...``, another of `SCHEMES`, or ``camera:NAME`` (on Linux ``camera:0``, ``camera:/dev/video0``).
     patience : seconds without a picture to try again for after a break; 0: the end of the stream is the end.
-    opener : called with the source in place of libav, sleep : in place of waiting until the source is closed, for tests.
+    opener, sleep : for tests, called with the source in place of libav, and with seconds in place of a wait that ends
+        when the source is closed.
 
     Raises
     ------
