@@ -59,7 +59,13 @@ def test_addresses_are_told_from_files_and_shown_without_secrets() -> None:
     # Passwords that had to be percent-encoded and were not: libav does not understand them, and its error is shown.
     for password in ("sec/ret", "sec?ret", "sec#ret", "sec@ret", "s@c/r@t?"):
         assert shown_address(f"https://ana:{password}@cam:81/x?y") == "https://cam:81/x"
-    for plain in ("http://[::1]:80/a", "rtsp://cam:554/live", "udp://239.0.0.1:5000", "http://cam/@me/x", "http://cam:/"):
+    for plain in (
+        "http://[::1]:80/a",
+        "rtsp://cam:554/live",
+        "udp://239.0.0.1:5000",
+        "http://cam/@me/x",
+        "http://cam:/",
+    ):
         assert shown_address(plain) == plain
     assert shown_address("camera:0") == "camera:0"
     with pytest.raises(LiveStreamError) as failed:
