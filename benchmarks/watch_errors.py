@@ -1,12 +1,16 @@
 """Error rates of the sequential test on calls of people not trained on, and how late a swapped driver is noticed.
 
     python benchmarks/watch_errors.py [--model FILE] [--motion PARQUET --portraits FOLDER] [--split test]
-        [--generator warp] [--people N] [--others 3] [--seconds 60] [--hop 8] [--json FILE]
+        [--generator warp] [--people N] [--others 3] [--seconds 60] [--hop 8] [--folds 0] [--json FILE]
 
 Every driver of the split is enrolled from all its recordings but the last, on a face of its own. Calls last as long as
 the last recording does, at most --seconds: the driver's own last recording (genuine), those of `--others` other drivers
 on the same face (impostors), and swaps, where an impostor takes over in the middle of a genuine call. Rendered straight
 into tensors. Without --motion and --portraits: built-in drivers on drawn faces that training does not use.
+
+Likelihood ratios come from the card of the weights. With --folds K people are dealt into K parts instead, and each part
+is judged by a calibration fitted on the calls of the others: for weights without one, and for the people that a card's
+was fitted on. (An impostor's face and template are of the judged part; who drives may be of another.)
 
 For each nominal pair of rates: calls in which an impostor was EVER accepted, or the driver ever rejected, against
 Wald's limits FAR / (1 - FRR) and FRR / (1 - FAR); how many never came to a decision; seconds until they did; false
@@ -21,6 +25,7 @@ import json
 import statistics
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +35,13 @@ from numpy.typing import NDArray
 from rich.progress import track as progress
 from scipy.stats import binom
 
+from whodrives.avatars.allocator import keep_large_blocks
 from whodrives.avatars.faces import Face
 from whodrives.avatars.generator import Generator, load_generator
 from whodrives.avatars.nuisance import sample_nuisance
 from whodrives.avatars.tracks import MotionTrack
+from whodrives.evaluation.metrics import roc_auc
+from whodrives.evaluation.repeated import RepeatedLlr, fit_repeated_llr
 from whodrives.models.sliding import sliding_embeddings
 from whodrives.training.config import SourceConfig
 from whodrives.training.release import unit
@@ -44,6 +52,15 @@ from whodrives.verification.sequential import Evidence, SequentialSettings, Sequ
 NOMINAL = ((0.01, 0.05), (0.05, 0.05))
 CHANGE_HOURS = 1.0
 Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Call:
+    """Starts and scores of a call's windows, and what turns them into evidence."""
+
+    starts: Sequence[int]
+    scores: Rows
+    calibration: RepeatedLlr
 
 
 class Study:
@@ -73,12 +90,41 @@ class Study:
         starts, rows = sliding_embeddings(network, pixels, self.length, hop)  # type: ignore[arg-type]
         return starts, rows.numpy()
 
-    def run(self, starts: Sequence[int], scores: Rows, settings: SequentialSettings) -> list[Evidence]:
+    def run(self, call: Call, settings: SequentialSettings) -> list[Evidence]:
         """The sequential test over a call."""
-        calibration = self.fp.model.calibration
-        assert calibration is not None
+        starts, scores, calibration = call.starts, call.scores, call.calibration
         test = SequentialTest(calibration, self.length, self.fps, settings)
         return [test.add(start, float(score)) for start, score in zip(starts, scores)]
+
+
+def fitted(
+    genuine: Sequence[tuple[list[int], Rows]], impostors: Sequence[tuple[list[int], Rows]], length: int
+) -> RepeatedLlr:
+    """A calibration from windows of calls that share no frame, as many of each call as the shortest has."""
+    apart = []
+    for calls in (genuine, impostors):
+        rows = []
+        for starts, scores in calls:
+            last, chosen = -length, []
+            for start, score in zip(starts, scores):
+                if start >= last + length:
+                    chosen.append(score)
+                    last = start
+            rows.append(chosen)
+        least = min(len(row) for row in rows)
+        apart.append(np.array([row[:least] for row in rows]))
+    return fit_repeated_llr(*apart)
+
+
+def calibrations(
+    genuine: list[tuple[list[int], Rows]], impostors: list[list[tuple[list[int], Rows]]], folds: int, length: int
+) -> list[RepeatedLlr]:
+    """For each person one that was fitted on the calls of the people of other folds."""
+    out = []
+    for fold in range(folds):
+        others = [n for n in range(len(genuine)) if n % folds != fold]
+        out.append(fitted([genuine[n] for n in others], [call for n in others for call in impostors[n]], length))
+    return [out[n % folds] for n in range(len(genuine))]
 
 
 def crossed(found: Sequence[Evidence], state: str) -> bool:
@@ -97,11 +143,15 @@ def main() -> int:
     parser.add_argument("--others", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--hop", type=int, default=8)
+    parser.add_argument("--folds", type=int, default=0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    keep_large_blocks()
     fp = Fingerprinter.load(options.model, "cpu")
-    if fp.model.calibration is None:
-        raise SystemExit(f"{fp.model} has no calibration; make one with `whodrives calibrate`")
+    if fp.model.calibration is None and options.folds < 2:
+        raise SystemExit(
+            f"{fp.model} has no calibration; make one with `whodrives calibrate`, or give --folds 2 or more"
+        )
     study = Study(fp, options.generator, options.hop, options.seconds)
     config = SourceConfig(motion=options.motion, portraits=options.portraits, fps=study.fps, clip_length=study.length)
     people = [tracks for tracks in cast_people(config, options.split, options.people) if len(tracks) > 1]
@@ -123,14 +173,35 @@ def main() -> int:
         genuine.append((starts, rows @ template))
         made = [study.embed(face, calls[other], (3, number, int(other)), study.hop) for other in others]
         impostors.append([(starts, rows @ template) for starts, rows in made])
-    report: dict[str, Any] = {"model": str(fp.model), "people": len(people), "seconds": options.seconds}
+    if options.folds:
+        judged = calibrations(genuine, impostors, options.folds, study.length)
+    else:
+        assert fp.model.calibration is not None
+        judged = [fp.model.calibration] * len(people)
+    own_calls = [Call(*call, one) for call, one in zip(genuine, judged)]
+    other_calls = [[Call(*call, one) for call in calls_of] for calls_of, one in zip(impostors, judged)]
+    report: dict[str, Any] = {
+        "model": str(fp.model),
+        "people": len(people),
+        "seconds": options.seconds,
+        "AUC of the calls' mean scores": roc_auc(
+            np.array([call.scores.mean() for call in own_calls]),
+            np.array([call.scores.mean() for calls_of in other_calls for call in calls_of]),
+        ),
+        "correlation of windows": [round(one.correlation, 3) for one in judged[: max(options.folds, 1)]],
+        # The most that scores within the range of the calibration's can say, in calls without end.
+        "largest evidence for, against": [
+            [round(float(one.llr(edge, 1e9)), 2) for edge in (one.one.high, one.one.low)]
+            for one in judged[: max(options.folds, 1)]
+        ],
+    }
     good = True
     for far, frr in NOMINAL:
         settings = SequentialSettings(far, frr, CHANGE_HOURS)
-        own_calls = [study.run(*call, settings) for call in genuine]
-        other_calls = [study.run(*call, settings) for calls_of in impostors for call in calls_of]
-        entry = _rates(own_calls, other_calls, far, frr)
-        entry.update(_swaps(study, genuine, impostors, settings))
+        found = [study.run(call, settings) for call in own_calls]
+        found_others = [study.run(call, settings) for calls_of in other_calls for call in calls_of]
+        entry = _rates(found, found_others, far, frr)
+        entry.update(_swaps(study, own_calls, other_calls, settings))
         good = good and entry.pop("good")
         report[f"{far:g}/{frr:g}"] = entry
     print(json.dumps(report, indent=2))
@@ -160,20 +231,18 @@ def _rates(own: list[list[Evidence]], other: list[list[Evidence]], far: float, f
 
 
 def _swaps(
-    study: Study,
-    genuine: list[tuple[list[int], Rows]],
-    impostors: list[list[tuple[list[int], Rows]]],
-    settings: SequentialSettings,
+    study: Study, genuine: list[Call], impostors: list[list[Call]], settings: SequentialSettings
 ) -> dict[str, Any]:
     """The first half of a genuine call, then the first half of an impostor's; no window spans the swap."""
     delays, accepted = [], 0
-    for (starts, scores), others in zip(genuine, impostors):
-        half = len(starts) // 2
-        swap = starts[half - 1] + study.length if half else 0
-        for other_starts, other_scores in others:
-            part = len(other_starts) // 2
-            joined = [*starts[:half], *(swap + start for start in other_starts[:part])]
-            found = study.run(joined, np.concatenate([scores[:half], other_scores[:part]]), settings)
+    for own, others in zip(genuine, impostors):
+        half = len(own.starts) // 2
+        swap = own.starts[half - 1] + study.length if half else 0
+        for other in others:
+            part = len(other.starts) // 2
+            joined = [*own.starts[:half], *(swap + start for start in other.starts[:part])]
+            scores = np.concatenate([own.scores[:half], other.scores[:part]])
+            found = study.run(Call(joined, scores, own.calibration), settings)
             if half == 0 or found[half - 1].state != "accept":
                 continue
             accepted += 1

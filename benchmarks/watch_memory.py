@@ -54,6 +54,15 @@ class Endless(Decoder):
             yield SourceFrame(self.pictures[min(at, 2 * last - at)], number / self.nominal_fps, False)
 
 
+def never_decides(fingerprinter: Fingerprinter) -> Fingerprinter:
+    """With a calibration that says nothing, where the weights have none: what a look costs is the same."""
+    if fingerprinter.model.calibration is None:
+        print(f"{fingerprinter.model} has no calibration: one that never decides stands in; times are the same")
+        nothing = RepeatedLlr(LogisticLlr(0.0, 0.0, -1.0, 1.0, 0.5, 1e-4, 0, 0), 1.0)
+        fingerprinter.model = dataclasses.replace(fingerprinter.model, calibration=nothing)
+    return fingerprinter
+
+
 def resident() -> float:
     """MiB that this process holds now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -71,11 +80,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_large_blocks()
-    fingerprinter = Fingerprinter.load(options.model, "cpu")
-    if fingerprinter.model.calibration is None:
-        print(f"{fingerprinter.model} has no calibration: one that never decides stands in; times are the same")
-        nothing = RepeatedLlr(LogisticLlr(0.0, 0.0, -1.0, 1.0, 0.5, 1e-4, 0, 0), 1.0)
-        fingerprinter.model = dataclasses.replace(fingerprinter.model, calibration=nothing)
+    fingerprinter = never_decides(Fingerprinter.load(options.model, "cpu"))
     template = fingerprinter.embed(options.video).template
     if template is None:
         raise SystemExit(f"{options.video}: no usable window")

@@ -11,9 +11,9 @@ from whodrives.evaluation.repeated import RepeatedLlr
 from whodrives.verification.decision import (
     choose_threshold,
     compare_embeddings,
-    covered_windows,
     identify_against,
     verify_against,
+    worth_of,
 )
 from whodrives.verification.embedding import Embedding, ModelInfo
 from whodrives.verification.errors import WeightsMismatchError
@@ -45,7 +45,7 @@ def test_half_windows_are_half_the_evidence() -> None:
     assert verify_against(whole, E0, "ana").threshold == 0.5
 
 
-def test_likelihood_ratio_counts_every_frame_once() -> None:
+def test_likelihood_ratio_counts_no_frame_twice() -> None:
     calibration = RepeatedLlr(LogisticLlr(4.0, -2.0, -1.0, 1.0, 0.5, 1e-4, 9, 9), 0.5)
     info = dataclasses.replace(INFO, calibration=calibration)
     two = dataclasses.replace(embedding(rows(0.9, 0.7)), model=info)
@@ -55,8 +55,12 @@ def test_likelihood_ratio_counts_every_frame_once() -> None:
     assert identify_against(two, ["ana", "ben"], np.stack([E0, E1])).llr == answer.llr
     halves = [dataclasses.replace(window, start=32 * n) for n, window in enumerate(two.windows)]
     overlapping = dataclasses.replace(two, windows=tuple(halves))
-    assert covered_windows(overlapping) == 1.5
-    assert verify_against(overlapping, E0, "ana").llr == pytest.approx(1.2 * 1.5 / 1.25)
+    worth = 4 / 3  # the variance of their mean is (1 + 1 + 2 / 2) / 4 of one's
+    assert worth_of(overlapping) == pytest.approx(worth)
+    assert verify_against(overlapping, E0, "ana").llr == pytest.approx(1.2 * worth / (1 + 0.5 * (worth - 1)))
+    part = embedding(rows(0.9), valid=48)
+    assert worth_of(part) == 0.75
+    assert worth_of(Embedding.join([part, part])) == 1.5
     short = dataclasses.replace(embedding(rows(0.9), valid=20, problem="short"), model=info)
     assert verify_against(short, E0, "ana").llr is None
 

@@ -10,7 +10,7 @@ from fake_weights import FakeWeights
 from whodrives.avatars.encode import write_mp4
 from whodrives.avatars.procedural import procedural_face
 from whodrives.errors import InputError
-from whodrives.verification.face_box import FaceBox, NoFaceInVideoError, choose_face, locate_faces
+from whodrives.verification.face_box import FaceBox, NoFaceInVideoError, _share, choose_face, locate_faces
 from whodrives.verification.fingerprinter import Fingerprinter, resolve_crop
 
 try:
@@ -33,6 +33,17 @@ def test_a_rule_names_a_face_by_size() -> None:
     assert warning is not None
     assert "2 faces: face:2 at 300,20,100,100 is scored, others are face:1 at 10,20,200,200" in warning
     assert "near to the border" in warning
+    assert "in its square in 50% of the pictures" in warning
+
+
+def test_a_face_is_missed_only_where_it_was_looked_for() -> None:
+    def group(*pictures: int) -> list[np.ndarray]:
+        return [np.array([number, 5.0, 5.0, 10.0]) for number in pictures]
+
+    assert _share(group(*range(8)), 10, {0, 5}) == 0.8
+    assert _share(group(0, 5), 10, {0, 5}) == 1.0  # a tile that only the close look shows
+    assert _share(group(5), 10, {0, 5}) == 0.5
+    assert _share(group(0, 1, 2), 10, {0, 5}) == 0.3  # it moved on, or the camera did
 
 
 def test_what_no_rule_can_mean_is_told() -> None:

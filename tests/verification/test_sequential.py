@@ -38,13 +38,21 @@ def test_evidence_is_that_of_all_windows_so_far() -> None:
 def test_overlapping_windows_count_once() -> None:
     evidence = run(np.full(9, 0.5), hop=8)[-1]
     assert evidence.covered == 2  # 64 + 8 * 8 frames
-    assert evidence.llr == pytest.approx(float(CALIBRATION.llr(0.5, 2)))
+    # The variance of the mean of nine windows, each the mean of its frames' noise.
+    weight = np.zeros(128)
+    for start in range(0, 65, 8):
+        weight[start : start + 64] += 1 / (9 * 64)
+    worth = 1 / (64 * (weight**2).sum())
+    assert evidence.worth == pytest.approx(worth)
+    assert 1.5 < worth < 2
+    assert evidence.llr == pytest.approx(float(CALIBRATION.llr(0.5, worth)))
 
 
 def test_windows_after_a_gap_cover_only_their_own_frames() -> None:
     test = SequentialTest(CALIBRATION, LENGTH, FPS, SequentialSettings())
     test.add(0, 0.1)
-    assert test.add(1000, 0.1).covered == 2
+    last = test.add(1000, 0.1)
+    assert last.covered == last.worth == 2
 
 
 def test_decisions_come_at_walds_bounds_and_stay() -> None:
@@ -69,6 +77,24 @@ def test_nominal_rates_bound_the_measured_ones() -> None:
     limit = 0.05 / 0.95
     for count in wrong.values():
         assert count / calls <= limit + 3 * (limit / calls) ** 0.5
+
+
+def test_nominal_rates_hold_where_windows_overlap() -> None:
+    # Windows as means of frames: looking more often at the same frames must not accept more impostors.
+    rng = np.random.default_rng(3)
+    calls, frames, apart, hop = 600, 64 * 15, 1.4, 4
+    calibration = RepeatedLlr(LogisticLlr(apart, 0.0, -9.0, 9.0, 0.5, 1e-4, 9, 9), 0.1)
+    noise = rng.normal(0, (0.9 * LENGTH) ** 0.5, (calls, frames)).cumsum(axis=1)
+    noise = np.pad(noise, ((0, 0), (1, 0)))
+    starts = np.arange(0, frames - LENGTH + 1, hop)
+    scores = (noise[:, starts + LENGTH] - noise[:, starts]) / LENGTH + rng.normal(0, 0.1**0.5, (calls, 1)) - apart / 2
+    wrong = 0
+    for row in scores:
+        test = SequentialTest(calibration, LENGTH, FPS, SequentialSettings(0.05, 0.05, 1e6))
+        states = (test.add(int(start), float(score)).state for start, score in zip(starts, row))
+        wrong += next((state for state in states if state != "watching"), "watching") == "accept"
+    limit = 0.05 / 0.95
+    assert wrong / calls <= limit + 2 * (limit / calls) ** 0.5
 
 
 def test_a_swapped_driver_is_found_and_judged_anew() -> None:

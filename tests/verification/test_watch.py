@@ -38,10 +38,11 @@ def test_every_look_is_a_window_of_the_offline_path(fp: Fingerprinter, tmp_path:
     assert [one.score for one in found] == pytest.approx((offline.vectors @ template).tolist(), abs=1e-5)
     last = found[-1]
     assert last.covered == pytest.approx((offline.windows[-1].start + 64) / 64)
+    assert 1 < last.worth < last.covered
     assert last.mean == pytest.approx(np.mean([one.score for one in found]), abs=1e-6)
     calibration = fp.model.calibration
     assert calibration is not None
-    assert last.llr == pytest.approx(float(calibration.llr(last.mean, last.covered)))
+    assert last.llr == pytest.approx(float(calibration.llr(last.mean, last.worth)))
     assert all(one.compute >= 0 and one.reconnects == one.overrun == 0 for one in found)
 
 
@@ -83,7 +84,7 @@ def test_weights_without_calibration_say_so(fp: Fingerprinter, tmp_path: Path) -
 
 
 def test_update_is_plain_json() -> None:
-    update = WatchUpdate(2.56, 0.5, None, "accept", 0.5, 3.0, 1.0, None, 0.01)
+    update = WatchUpdate(2.56, 0.5, None, "accept", 0.5, 3.0, 1.0, 1.0, None, 0.01)
     assert json.loads(json.dumps(update.to_dict())) == dataclasses.asdict(update)
 
 

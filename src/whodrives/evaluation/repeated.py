@@ -14,6 +14,7 @@ window is worth comes from logistic calibration, which does not need Gaussian sc
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,10 +51,39 @@ class RepeatedLlr:
 
         Parameters
         ----------
-        mean_score : mean cosine of the windows, any shape. windows : how many, of that shape or one number: frames that
-            they cover in all / frames of a window, so that overlapping windows do not count twice.
+        mean_score : mean cosine of the windows, any shape. windows : how many, of that shape or one number; for windows
+            that overlap, what they are `Worth`.
         """
         return np.asarray(self.one.llr(mean_score) * self.effective(windows))
+
+
+class Worth:
+    """How many windows without a common frame the mean of windows is worth that overlap, one window after another.
+
+    Were e_iw the mean of noise of frames, two windows of `length` frames that share k of them would correlate by
+    k / length, and the mean of n windows has the variance of n^2 / sum_ij (k_ij / length) windows that share none. That
+    is less than the frames that they cover / length, since their mean counts the frames in the middle more often.
+    Constant memory.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self._starts: deque[int] = deque()
+        self._count = 0
+        self._shared = 0.0
+
+    def add(self, start: int, valid: int | None = None) -> float:
+        """The next window, its first frame no smaller than the last one's -> what all of them are worth, above 0.
+
+        valid : its real frames, where the rest is padding; these it shares with no other. None: all.
+        """
+        while self._starts and self._starts[0] + self.length <= start:
+            self._starts.popleft()
+        common = sum(other + self.length - start for other in self._starts) / self.length
+        self._starts.append(start)
+        self._count += 1
+        self._shared += self.length / (valid or self.length) + 2 * common
+        return self._count**2 / self._shared
 
 
 def variance_parts(scores: ArrayLike) -> tuple[float, float]:

@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whodrives.errors import InputError
+from whodrives.evaluation.repeated import Worth
 from whodrives.verification.aggregation import independent_spans, independent_windows, trimmed_mean
 from whodrives.verification.embedding import Embedding, ModelInfo, WindowInfo, unit_mean, unusable_reason
 from whodrives.video.contract import PreprocessingContract
 
+# Frames between the first ones of two videos, more than any has.
+_APART = 2**48
 Verdict = Literal["accept", "reject", "abstain"]
 
 
@@ -318,26 +321,23 @@ def video_score(probe: Embedding, scores: NDArray[np.float32]) -> float | None:
     return trimmed_mean(scores[probe.usable] if probe.usable.any() else scores)
 
 
-def covered_windows(probe: Embedding) -> float:
-    """Frames that the usable windows show, each counted once, in windows: overlapping ones repeat evidence."""
-    end = (-1, 0)
-    frames = 0
+def worth_of(probe: Embedding) -> float:
+    """Independent windows that the mean of the usable ones is worth: overlapping ones repeat evidence."""
+    worth, last = Worth(probe.model.clip_length), 0.0
     for window in probe.windows:
         if window.usable:
-            video, last = end
-            start = max(window.start, last) if window.video == video else window.start
-            frames += max(window.start + window.valid - start, 0)
-            end = (window.video, max(window.start + window.valid, start))
-    return frames / probe.model.clip_length
+            # Windows of two videos share no frame.
+            last = worth.add(window.video * _APART + window.start, window.valid)
+    return last
 
 
 def likelihood_ratio(probe: Embedding, score: float | None) -> float | None:
     """Natural log-likelihood ratio of a video's score, positive for the claimed driver; None without calibration, a
     score or a usable window. Of a cohort's best score it says how strong the match is, not how rare."""
-    covered = covered_windows(probe)
-    if probe.model.calibration is None or score is None or not covered:
+    worth = worth_of(probe)
+    if probe.model.calibration is None or score is None or not worth:
         return None
-    return float(probe.model.calibration.llr(score, covered))
+    return float(probe.model.calibration.llr(score, worth))
 
 
 def window_scores(probe: Embedding, scores: NDArray[np.float32]) -> tuple[WindowScore, ...]:

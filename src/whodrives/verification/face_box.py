@@ -25,6 +25,8 @@ SECONDS, SAMPLES = 10.0, 10
 MOST = 9
 # Share of the pictures in which a face must be seen, or else two of them.
 LEAST_SEEN = 0.3
+# Below this share the face is said not to stay in its square.
+STAYS = 0.6
 
 
 class NoFaceInVideoError(InputError):
@@ -33,7 +35,8 @@ class NoFaceInVideoError(InputError):
 
 @dataclass(frozen=True)
 class FaceBox:
-    """A face's square. x, y, side : pixels of the upright frame. seen : share of the pictures looked at, 0..1.
+    """A face's square. x, y, side : pixels of the upright frame. seen : share, 0..1, of the pictures looked at closely
+    enough for it in which it was there.
 
     clipped : the square had to be smaller, or moved, to lie in the frame.
     """
@@ -62,11 +65,12 @@ def locate_faces(path: str | Path, seconds: float = SECONDS, samples: int = SAMP
     """
     pictures = _sample(path, seconds, samples)
     found: list[list[NDArray[np.float64]]] = []
+    close = {0, len(pictures) // 2}
     with face_mesh_detector(faces=MOST) as mesh:
         for number, picture in enumerate(pictures):
             faces = landmarks_of(mesh, picture)
             # Tiles of a call are too small for the mesh's own detector; looking closely takes time.
-            if number in (0, len(pictures) // 2):
+            if number in close:
                 faces = [*faces, *faces_from_afar(picture)]
             _sort_in(found, faces, number)
     width = pictures[0].shape[1]
@@ -75,7 +79,7 @@ def locate_faces(path: str | Path, seconds: float = SECONDS, samples: int = SAMP
     # A face that only the close look finds is seen twice at most.
     least = min(LEAST_SEEN * len(pictures), 2)
     seen = [group for group in found if _pictures_of(group) >= least]
-    boxes = [_box(group, scale, true_width, true_height, len(pictures)) for group in seen]
+    boxes = [_box(group, scale, true_width, true_height, _share(group, len(pictures), close)) for group in seen]
     return tuple(sorted((box for box in boxes if box.side >= MIN_CROP_SIDE), key=lambda box: -box.side))
 
 
@@ -99,6 +103,11 @@ def choose_face(rule: str, path: str | Path, faces: Sequence[FaceBox]) -> tuple[
     if len(faces) > 1:
         others = "; ".join(f"{FACE}:{n} at {other.crop}" for n, other in enumerate(faces, 1) if n != place)
         told.append(f"{len(faces)} faces: {FACE}:{place} at {face.crop} is scored, others are {others}")
+    if face.seen < STAYS:
+        told.append(
+            f"the face is in its square in {face.seen:.0%} of the pictures only: the camera or the face moves, or "
+            "others take turns with it"
+        )
     if face.clipped:
         told.append("the face is so near to the border that its square is smaller or moved")
     return face, "; ".join(told) or None
@@ -151,11 +160,17 @@ def _pictures_of(group: list[NDArray[np.float64]]) -> int:
     return len({int(row[0]) for row in group})
 
 
-def _box(group: list[NDArray[np.float64]], scale: float, width: int, height: int, pictures: int) -> FaceBox:
+def _share(group: list[NDArray[np.float64]], pictures: int, close: set[int]) -> float:
+    """Share of pictures with this face; of the closely looked at ones alone for a face that only these show."""
+    there = {int(row[0]) for row in group}
+    return len(there) / (len(close) if there <= close else pictures)
+
+
+def _box(group: list[NDArray[np.float64]], scale: float, width: int, height: int, seen: float) -> FaceBox:
     x, y, longer = np.median(group, axis=0)[1:] * scale
     wanted = round((1 + 2 * MARGIN) * float(longer))
     side = min(wanted, width, height)
     left, top = round(float(x) - side / 2), round(float(y) - side / 2)
     inside = int(np.clip(left, 0, width - side)), int(np.clip(top, 0, height - side))
     moved = max(abs(inside[0] - left), abs(inside[1] - top)) > 0.1 * side
-    return FaceBox(*inside, side, _pictures_of(group) / pictures, side < wanted or moved)
+    return FaceBox(*inside, side, seen, side < wanted or moved)

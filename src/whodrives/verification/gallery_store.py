@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
@@ -122,8 +122,10 @@ class GalleryStore:
         except sqlite3.Error as error:
             raise self._translate(error) from error
         if rewritten:
-            # Templates were copied: their old places must not outlive a driver who is removed later.
-            self.purge()
+            # Templates were copied: no copy shall stay behind. Where another process reads, the gallery opens all the
+            # same: whoever removes a driver rewrites the whole file again, and is told when that could not be done.
+            with suppress(PurgeError):
+                self.purge()
 
     def _enter_wal(self, connection: sqlite3.Connection) -> None:
         # Changing the journal mode does not wait for other connections by itself.

@@ -1,7 +1,7 @@
 """A decision that may come at any moment of a call: accept, reject, or keep watching; and whether the driver changed.
 
 Evidence is the log-likelihood ratio of everything seen since the call (or the present driver) began. Windows that
-overlap count once, by the frames that they cover, and windows of one call are not taken for independent
+overlap are worth what the variance of their mean says, and windows of one call are not taken for independent
 (`evaluation.repeated`). Wald's bounds then hold however often one looks.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from whodrives.errors import InputError
-from whodrives.evaluation.repeated import RepeatedLlr, wald_bounds
+from whodrives.evaluation.repeated import RepeatedLlr, Worth, wald_bounds
 
 State = Literal["watching", "accept", "reject"]
 # Windows (that share no frame) among which a change of driver is looked for.
@@ -42,14 +42,16 @@ class SequentialSettings:
 class Evidence:
     """Where the test stands. state : ``accept`` and ``reject`` stay until the driver changes.
 
-    mean : mean score of the present driver's windows, None before the first. covered : windows' worth of frames behind
-    it. llr : log-likelihood ratio, positive for the claimed driver. changed_at : start frame of the first window of the
-    new driver, only in the step that found the change.
+    mean : mean score of the present driver's windows, None before the first. covered : frames behind it, in windows.
+    worth : independent windows that it is worth, where these overlap, at most `covered`. llr : log-likelihood ratio,
+    positive for the claimed driver. changed_at : start frame of the first window of the new driver, only in the step
+    that found the change.
     """
 
     state: State
     mean: float | None
     covered: float
+    worth: float
     llr: float
     changed_at: int | None = None
 
@@ -83,6 +85,7 @@ class SequentialTest:
 
     def _begin(self, windows: Sequence[tuple[int, float]] | None) -> None:
         self._sum, self._count, self._frames, self._end = 0.0, 0, 0, -1
+        self._overlap, self._worth = Worth(self.length), 0.0
         # Windows without a shared frame, latest last: start and score.
         self._apart: deque[tuple[int, float]] = deque(windows or (), maxlen=MEMORY)
         for start, score in windows or ():
@@ -91,6 +94,7 @@ class SequentialTest:
     def _count_in(self, start: int, score: float) -> None:
         self._sum += score
         self._count += 1
+        self._worth = self._overlap.add(start)
         end = start + self.length
         self._frames += end - max(start, self._end)
         self._end = end
@@ -109,10 +113,10 @@ class SequentialTest:
 
     def _evidence(self, changed_at: int | None) -> Evidence:
         mean, covered = self._sum / self._count, self._frames / self.length
-        llr = float(self.calibration.llr(mean, covered))
+        llr = float(self.calibration.llr(mean, self._worth))
         if self._state == "watching" and not self._low < llr < self._high:
             self._state = "accept" if llr >= self._high else "reject"
-        return Evidence(self._state, mean, covered, llr, changed_at)
+        return Evidence(self._state, mean, covered, self._worth, llr, changed_at)
 
     def _change(self) -> list[tuple[int, float]] | None:
         """The latest windows that speak against the decision strongly enough, None: nothing changed."""

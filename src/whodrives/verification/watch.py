@@ -35,7 +35,7 @@ class WatchUpdate:
         Why the window does not count (``still``, ``rate``), None when it does.
     decision : str
         ``watching``, ``accept`` or ``reject``; once accepted or rejected it stays until the driver changes.
-    mean, llr, covered
+    mean, llr, covered, worth
         As `sequential.Evidence`: of all windows that count since the call, or the present driver, began.
     changed_at : float or None
         Seconds where the present driver began, in the one update that found a change.
@@ -52,6 +52,7 @@ class WatchUpdate:
     mean: float | None
     llr: float
     covered: float
+    worth: float
     changed_at: float | None
     compute: float
     reconnects: int = 0
@@ -131,6 +132,7 @@ class Watch:
                 mean=evidence.mean if evidence else None,
                 llr=evidence.llr if evidence else 0.0,
                 covered=evidence.covered if evidence else 0.0,
+                worth=evidence.worth if evidence else 0.0,
                 changed_at=None if changed is None else changed / self._fps,
                 compute=self._clock() - self._frames.taken,
                 reconnects=getattr(self._source, "reconnects", 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -27,6 +28,10 @@ QUEUE = 32
 # Pictures without a time that are passed over when a connection begins.
 UNSTAMPED = 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
+# host or host:port before a path, query or the end; anything else may hold a user and a password.
+_PLAIN_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]]*)(:\d*)?([/?#]|$)")
+# What a recording may lack of its declared length at its end.
+_LAST_SECOND = 1.0
 _CHECK = "Check the address, and that the stream is on the air"
 
 
@@ -40,9 +45,11 @@ def shown_address(source: str) -> str:
     scheme, mark, rest = source.partition("://")
     if not mark:
         return source
-    place = rest.split("?", 1)[0].split("#", 1)[0]
-    host, slash, path = place.partition("/")
-    return f"{scheme}://{host.rsplit('@', 1)[-1]}{slash}{path}"
+    # A password that was not percent-encoded may hold / ? # or @, so that only the last @ surely ends it. Rather hide
+    # part of a path with an @ than show part of a password.
+    if not _PLAIN_HOST.match(rest):
+        rest = rest.rpartition("@")[2]
+    return f"{scheme}://{re.split('[?#]', rest, maxsplit=1)[0]}"
 
 
 class LiveSource(Decoder):
@@ -50,13 +57,15 @@ class LiveSource(Decoder):
 
     Pictures are decoded by a thread of their own. When they are taken more slowly than they come, the oldest waiting
     ones are let go and counted in `overrun`: their times are missing, and nothing falls behind. When the stream
-    breaks, it is opened again, and the first frame after that starts a new shot; `reconnects` counts.
+    breaks, it is opened again, and the first frame after that starts a new shot; `reconnects` counts. A recording on a
+    server that has come to its declared end is over.
 
     Parameters
     ----------
     source : ``rtsp://...``, another of `SCHEMES`, or ``camera:NAME`` (on Linux ``camera:0``, ``camera:/dev/video0``).
-    patience : seconds to try again for after a break; 0: the end of the stream is the end.
-    opener : called with the source in place of libav, for tests.
+    patience : seconds without a picture to try again for after a break; 0: the end of the stream is the end.
+    opener, sleep : for tests, called with the source in place of libav, and with seconds in place of a wait that ends
+        when the source is closed.
 
     Raises
     ------
@@ -69,15 +78,16 @@ class LiveSource(Decoder):
         source: str,
         patience: float = 30.0,
         opener: Callable[[str], Any] | None = None,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         super().__init__(Path(shown_address(source)), threading="SLICE")
         self._source, self.patience = source, patience
         self._open = opener or open_live
-        self._sleep = sleep
+        self._closed = threading.Event()
+        self._sleep = sleep or self._closed.wait
         self.reconnects = 0
         self.overrun = 0
-        self._closed = threading.Event()
+        self._waited = 0.0  # seconds of trying again since the last picture
         self._running = False
         try:
             self._adopt(self._open(source))
@@ -99,6 +109,8 @@ class LiveSource(Decoder):
         fresh = False
         while True:
             unstamped = 0
+            first = last = None
+            failures = self.errors
             try:
                 for frame in super().__iter__():
                     # RTSP leaves the first picture without a time; guessed, it would stand far from the next one.
@@ -106,21 +118,31 @@ class LiveSource(Decoder):
                         unstamped += 1
                         continue
                     unstamped = UNSTAMPED
+                    first, last = frame.time if first is None else first, frame.time
+                    self._waited = 0.0
                     yield replace(frame, after_damage=True) if fresh else frame
                     fresh = False
             except VideoError:
                 self.errors += 1  # a frame beyond the safety limits, say: this connection is no good
-            if not self._again():
+            seconds = last - first if first is not None and last is not None else 0.0
+            if (self.errors == failures and self._ended(seconds)) or not self._again():
                 return
             fresh = True
+
+    def _ended(self, seconds: float) -> bool:
+        """Whether a connection of so many seconds was a recording, shown to its end: again it would show the same."""
+        declared = getattr(self._container, "duration", None)
+        return bool(declared) and seconds + _LAST_SECOND >= declared / 1_000_000
 
     def _again(self) -> bool:
         """Open the stream once more within the patience; False: it is over."""
         super().close()
-        pause, waited = FIRST_PAUSE, 0.0
-        while waited < self.patience and not self._closed.is_set():
+        pause = FIRST_PAUSE
+        while self._waited < self.patience and not self._closed.is_set():
             self._sleep(pause)
-            waited += pause
+            self._waited += pause
+            if self._closed.is_set():
+                break
             begun = time.monotonic()
             try:
                 self._adopt(self._open(self._source))
@@ -128,7 +150,7 @@ class LiveSource(Decoder):
                 return True
             except (*LIBAV_ERRORS, VideoError):
                 super().close()
-                waited += time.monotonic() - begun
+                self._waited += time.monotonic() - begun
                 pause = min(2 * pause, LONGEST_PAUSE)
         return False
 
