@@ -111,6 +111,14 @@ def test_a_run_is_known_by_what_it_learns(tiny: Path, tmp_path: Path) -> None:
         row_config("feat_diff", "large", {}, 1)
 
 
+def test_rows_of_table_7_mask_padding_where_clips_can_be_short(tiny: Path, tmp_path: Path) -> None:
+    rows = [row.experiment for row in load_table("table7").rows]
+    assert all(row_config(row, tiny, {"store": "store"}, 1).data.mask_padding for row in rows)
+    assert not row_config("feat_diff", tiny, {"store": "store"}, 1).data.mask_padding
+    # Rendered clips are never short, so that the row stays the run that another table has trained.
+    assert not any(row_config(row, tiny, {}, 1).data.mask_padding for row in rows)
+
+
 def test_the_same_experiment_under_another_name_is_found_in_a_later_call(tiny: Path, tmp_path: Path) -> None:
     one = row_config("feat_diff", tiny, {}, 1)
     first = make_run(tmp_path, "feat_diff", one)

@@ -139,6 +139,24 @@ def test_validation_clips(place: Path) -> None:
         stored_validation(FrameStore.open(place), 8)
 
 
+def test_batches_tell_real_frames_where_padding_is_masked(place: Path) -> None:
+    store = FrameStore.open(place)
+    assert StoredSource(store, 32, seed=3).batch(0, 3, 3).valid is None
+    for length, valid in ((8, 8), (COUNT, COUNT), (32, COUNT)):
+        source = StoredSource(store, length, seed=3, workers=2, mask_padding=True)
+        batch = source.batch(0, 3, 3)
+        assert batch.valid is not None
+        assert batch.valid.dtype == torch.int64
+        assert batch.valid.tolist() == [valid] * 9
+        part = source.batch(0, 3, 3, range(4, 7)).valid
+        assert part is not None
+        assert len(part) == 3
+        clips = stored_validation(store, length, mask_padding=True)
+        assert clips.valid is not None
+        assert clips.valid.tolist() == [valid] * TAKES
+    assert stored_validation(store, 32).valid is None
+
+
 def test_nobody_to_train_on(place: Path) -> None:
     store = FrameStore.open(place)
     with pytest.raises(InputError, match="split 'test' has no driver with two recordings"):

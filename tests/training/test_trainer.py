@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 from flicker import FlickerSource, clips, config
 
 from whodrives.errors import InputError
+from whodrives.models.batchnorm import FrameBatchNorm
 from whodrives.training.checkpoint import CheckpointError, load_checkpoint
 from whodrives.training.config import config_from_dict
 from whodrives.training.release import load_run
-from whodrives.training.source import LabelledClips
+from whodrives.training.source import Batch, LabelledClips
 from whodrives.training.trainer import Trainer
 from whodrives.training.validation import embed_clips, pair_faces
 from whodrives.training.weights import load_weights
@@ -235,6 +237,50 @@ def test_on_step_can_end_a_run(tmp_path: Path) -> None:
     trainer.run(on_step=lambda progress: progress.step == 2)
     assert trainer.step == 2
     assert load_checkpoint(tmp_path / "last.safetensors", {})["step"] == 2
+
+
+class Padded(FlickerSource):
+    """Its clips of 3 frames in clips of 6, the last frame repeated; `masked`: and that is told."""
+
+    def __init__(self, masked: bool) -> None:
+        self.masked = masked
+
+    def batch(self, step: int, identities: int, samples: int, rows: range | None = None) -> Batch:
+        short = super().batch(step, identities, samples, rows)
+        frames = torch.cat((short.frames, short.frames[:, -1:].expand(-1, 3, -1, -1, -1)), dim=1)
+        return Batch(frames, short.driver, valid=torch.full((len(frames),), 3) if self.masked else None)
+
+
+@pytest.mark.parametrize("piece_clips", [0, 3])
+def test_a_padded_clip_trains_like_the_short_one(tmp_path: Path, piece_clips: int) -> None:
+    """With padding masked, loss and gradients are those of the clips without it; BatchNorm apart, which counts it."""
+    found = {}
+    for name, source in (("short", FlickerSource()), ("masked", Padded(True)), ("padded", Padded(False))):
+        settings = config({"neighbours": 1, "dropout": 0.0}, piece_clips=piece_clips)
+        trainer = Trainer(settings, source, clips(), tmp_path / name)
+        for module in trainer.model.modules():
+            if isinstance(module, FrameBatchNorm | torch.nn.BatchNorm3d):
+                module.eval()
+        loss = trainer.train_step()
+        found[name] = loss, {key: p.grad for key, p in trainer.model.named_parameters() if p.grad is not None}
+    assert found["masked"][0] == pytest.approx(found["short"][0], rel=1e-5)
+    assert abs(found["padded"][0] - found["short"][0]) > 2e-4
+    whole = torch.stack([gradient.norm() for gradient in found["short"][1].values()]).norm()
+    for key, gradient in found["short"][1].items():
+        assert (found["masked"][1][key] - gradient).norm() <= 1e-3 * whole, key
+
+
+def test_validation_masks_padding() -> None:
+    trainer = Trainer(config(), FlickerSource(), clips(), Path("unused"))
+    short = clips()
+    frames = torch.cat((short.frames, short.frames[:, -1:].expand(-1, 3, -1, -1, -1)), dim=1)
+    padded = replace(short, frames=frames)
+    masked = replace(padded, valid=torch.full((len(frames),), 3))
+    alone, found, told = (
+        embed_clips(trainer.model, one.frames, precision="fp32", valid=one.valid) for one in (short, padded, masked)
+    )
+    np.testing.assert_allclose(told, alone, atol=1e-5)
+    assert np.abs(found - alone).max() > 1e-3
 
 
 def test_validation_without_other_faces(tmp_path: Path) -> None:

@@ -54,6 +54,9 @@ def row_config(experiment: str, recipe: str | Path, data: dict[str, Any], seed: 
     if "preset" in row.get("model", {}):
         values["model"] = row["model"]
     values["data"] = {**values["data"], **data}
+    # Rendered clips are never short: masked or not, it is one run.
+    if not values["data"].get("store"):
+        values["data"].pop("mask_padding", None)
     values["train"] = {**values["train"], "seed": seed}
     return config_from_dict(values)
 

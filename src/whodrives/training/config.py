@@ -34,7 +34,9 @@ class SourceConfig:
     codec : clips go through H.264 and back.
     store : packed frame store (folder or URL) to train on instead of rendering. Then only clip_length and these count:
         store_train, store_validation : splits. store_generators : which, with commas; empty: all. store_clips :
-        validation clips at most. The store says the frame rate.
+        validation clips at most. The store says the frame rate. mask_padding : keep the repeats that fill up videos
+        shorter than a clip out of standardisation, convolutions over time and averages, as `evaluate --mask-padding`
+        does; off is the paper's. BatchNorm's statistics of a batch still count them. Rendered clips are never short.
     """
 
     motion: str = ""
@@ -57,6 +59,7 @@ class SourceConfig:
     store_validation: str = "val"
     store_generators: str = ""
     store_clips: int = 512
+    mask_padding: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,16 @@ def open_data(config: TrainConfig, device: torch.device) -> tuple[AvatarSource |
         workers=2,
         drivers=data.train_drivers,
         recordings=data.train_recordings,
+        mask_padding=data.mask_padding,
     )
-    clips = stored_validation(store, data.clip_length, data.store_validation, generators, data.store_clips)
+    clips = stored_validation(
+        store,
+        data.clip_length,
+        data.store_validation,
+        generators,
+        data.store_clips,
+        mask_padding=data.mask_padding,
+    )
     # Now, not after the steps up to the first validation.
     pair_faces(clips)
     return source, clips
@@ -59,4 +67,7 @@ def training_clips(config: TrainConfig, drivers: int = 24, clips: int = 384) -> 
     if not data.store:
         return evaluation_clips(data, "train", others=1, people=drivers)
     generators = tuple(name for name in data.store_generators.replace(" ", "").split(",") if name)
-    return stored_validation(FrameStore.open(data.store), data.clip_length, data.store_train, generators, clips)
+    store = FrameStore.open(data.store)
+    return stored_validation(
+        store, data.clip_length, data.store_train, generators, clips, mask_padding=data.mask_padding
+    )

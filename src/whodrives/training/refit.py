@@ -26,18 +26,26 @@ PROTOTYPE_SCALE = 0.25
 
 
 @torch.no_grad()
-def pooled_features(model: FingerprintModel, frames: Tensor, batch_size: int = 8, precision: str = "bf16") -> Tensor:
+def pooled_features(
+    model: FingerprintModel,
+    frames: Tensor,
+    batch_size: int = 8,
+    precision: str = "bf16",
+    valid: Tensor | None = None,
+) -> Tensor:
     """What the MLP of the head gets to see, in evaluation mode: (N, T, 1, 128, 128) -> (N, 512) float32, where the
-    model is."""
+    model is. valid : int64 (N,) leading real frames; None: all."""
     device = next(model.parameters()).device
     seen: list[Tensor] = []
     hook = model.head.mlp[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
     was_training = model.training
     model.eval()
     try:
-        for part in frames.split(batch_size):
+        for start in range(0, len(frames), batch_size):
+            part = slice(start, start + batch_size)
+            real = None if valid is None else valid[part].to(device)
             with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
-                model(part.to(device))
+                model(frames[part].to(device), real)
     finally:
         hook.remove()
         model.train(was_training)
@@ -51,7 +59,7 @@ def collect_features(
     features, labels = [], []
     for number in range(batches):
         batch = source.batch(FIRST_STEP + number, recipe.identities, recipe.samples)
-        features.append(pooled_features(model, batch.frames, precision=recipe.precision))
+        features.append(pooled_features(model, batch.frames, precision=recipe.precision, valid=batch.valid))
         labels.append(batch.driver.to(features[-1].device))
     return torch.cat(features), torch.cat(labels)
 

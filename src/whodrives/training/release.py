@@ -143,7 +143,7 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
             f"{run}: trained on {config.data.store}; thresholds are fitted on simulated videos only so far"
         )
     clips = evaluation_clips(config.data, "val", windows=WINDOWS, others=OTHERS, seed=1)
-    vectors = embed_clips(model, clips.frames, precision="fp32")
+    vectors = embed_clips(model, clips.frames, precision="fp32", valid=clips.valid)
     thresholds: dict[str, dict[str, float]] = {}
     points: dict[str, dict[str, Any]] = {}
     for far in FARS:

@@ -30,22 +30,28 @@ class Batch:
     """frames (N, T, 1, 128, 128) float32 in 0..1; driver (N,) int64 index of the training driver.
 
     motion : float32 (N, T, K), the controls that each frame shows; None where nobody knows them (recorded data).
+    valid : int64 (N,) in 2..T, leading real frames, the rest being repeats that are to be masked; None: mask nothing.
     """
 
     frames: Tensor
     driver: Tensor
     motion: Tensor | None = None
+    valid: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class LabelledClips:
-    """Fixed evaluation clips: frames uint8 (N, T, 1, 128, 128) and labels (N,) arrays; is_self is bool."""
+    """Fixed evaluation clips: frames uint8 (N, T, 1, 128, 128) and labels (N,) arrays; is_self is bool.
+
+    valid : as in `Batch`.
+    """
 
     frames: Tensor
     driver: np.ndarray
     target: np.ndarray
     recording: np.ndarray
     is_self: np.ndarray
+    valid: Tensor | None = None
 
 
 class AvatarSource:

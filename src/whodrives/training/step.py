@@ -58,29 +58,35 @@ class OneUpdate:
 def backward_whole(
     module: nn.Module,
     frames: Tensor,
-    embed: Callable[[Tensor], Tensor],
+    embed: Callable[..., Tensor],
     loss: Callable[[Tensor], Tensor],
     scale: Callable[[Tensor], Tensor],
     seed: Callable[[int], int],
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Gradients of `loss(embed(frames))`, all clips in memory at once. Arguments as `backward_cached`."""
     update = OneUpdate(module)
     torch.manual_seed(seed(0))
     with update.collect():
-        value = loss(embed(frames))
+        value = loss(_embedded(embed, frames, valid))
     scale(value).backward()  # type: ignore[no-untyped-call]
     update.close()
     return value.detach()
 
 
+def _embedded(embed: Callable[..., Tensor], frames: Tensor, valid: Tensor | None) -> Tensor:
+    return embed(frames) if valid is None else embed(frames, valid)
+
+
 def backward_cached(
     module: nn.Module,
     frames: Tensor,
-    embed: Callable[[Tensor], Tensor],
+    embed: Callable[..., Tensor],
     loss: Callable[[Tensor], Tensor],
     scale: Callable[[Tensor], Tensor],
     seed: Callable[[int], int],
     piece: int,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """Gradients of a loss over many clips in the memory of `piece` clips, at the cost of one more forward pass.
 
@@ -90,7 +96,7 @@ def backward_cached(
     Parameters
     ----------
     module : whose BatchNorms are used. frames : (N, T, 1, H, W). embed : clips -> (n, D) with a graph.
-    loss : (N, D) -> scalar. scale : the loss scaler's. seed : piece number -> seed of its dropout.
+    valid : (N,) leading real frames, given to `embed` beside the clips; None: not given. loss : (N, D) -> scalar. scale : the loss scaler's. seed : piece number -> seed of its dropout.
 
     Returns
     -------
@@ -100,19 +106,20 @@ def backward_cached(
     ghost batches, and the running statistics move once, by the pieces' mean.
     """
     pieces = list(frames.split(piece))
+    real: list[Tensor | None] = [None] * len(pieces) if valid is None else list(valid.split(piece))
     update = OneUpdate(module)
     cached = []
     with torch.no_grad():
         for number, part in enumerate(pieces):
             torch.manual_seed(seed(number))
             with update.collect():
-                cached.append(embed(part))
+                cached.append(_embedded(embed, part, real[number]))
     leaf = torch.cat(cached).requires_grad_()
     value = loss(leaf)
     scale(value).backward()  # type: ignore[no-untyped-call]
     assert leaf.grad is not None
     for number, (part, grad) in enumerate(zip(pieces, leaf.grad.split(piece), strict=True)):
         torch.manual_seed(seed(number))
-        embed(part).backward(grad)  # type: ignore[no-untyped-call]
+        _embedded(embed, part, real[number]).backward(grad)  # type: ignore[no-untyped-call]
     update.close()
     return value.detach()

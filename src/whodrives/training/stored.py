@@ -52,6 +52,7 @@ class StoredSource:
     split : which videos; empty: all. generators : which ones; empty: all.
     workers : threads that read; 1 reads in the caller's.
     drivers, recordings : only the first so many drivers by name, and recordings of each; 0: all.
+    mask_padding : batches tell how many frames of each clip are real.
 
     Attributes
     ----------
@@ -74,6 +75,7 @@ class StoredSource:
         workers: int = 1,
         drivers: int = 0,
         recordings: int = 0,
+        mask_padding: bool = False,
     ) -> None:
         if workers < 1:
             raise InputError(f"workers is {workers}; give at least 1")
@@ -90,6 +92,7 @@ class StoredSource:
         place = {driver: number for number, driver in enumerate(self.drivers)}
         chosen = [(number, record) for number, record in chosen if record.driver in place]
         self.store, self.length, self.seed, self.redrawn = store, length, seed, 0
+        self.mask_padding = mask_padding
         self._videos = np.array([number for number, _ in chosen], np.int64)
         self._driver = np.array([place[record.driver] for _, record in chosen], np.int64)
         # The sampler needs driver and recording only, and needs them now.
@@ -116,34 +119,41 @@ class StoredSource:
         # By NumPy: it asks for huge pages, and touching fresh small ones takes longer than filling them.
         into = np.empty((len(rows), self.length, 1, side, side), np.uint8)
 
-        def read(place: int) -> bool:
+        def read(place: int) -> tuple[int, bool]:
             return self._read(picks[rows[place]], step, rows[place], into[place])
 
-        self.redrawn += sum((self._threads.map if self._threads else map)(read, range(len(rows))))
-        return Batch(torch.from_numpy(into), torch.from_numpy(self._driver[[picks[row] for row in rows]]))
+        found = list((self._threads.map if self._threads else map)(read, range(len(rows))))
+        self.redrawn += sum(redrawn for _, redrawn in found)
+        driver = torch.from_numpy(self._driver[[picks[row] for row in rows]])
+        valid = torch.tensor([valid for valid, _ in found]) if self.mask_padding else None
+        return Batch(torch.from_numpy(into), driver, valid=valid)
 
-    def _read(self, pick: int, step: int, row: int, out: NDArray[np.uint8]) -> bool:
-        """Write the window of one row of the batch; True if it had to be of another video of the same driver."""
+    def _read(self, pick: int, step: int, row: int, out: NDArray[np.uint8]) -> tuple[int, bool]:
+        """Write the window of one row of the batch; its real frames, and whether it had to be of another video of the
+        same driver."""
         rng = np.random.default_rng([self.seed, step, _START, row])
         try:
-            self._window(pick, rng, out)
-            return False
+            return self._window(pick, rng, out), False
         except StoreDamageError as error:
             first = error
         others = np.flatnonzero(self._driver == self._driver[pick])
         for other in np.random.default_rng([self.seed, step, _REDRAW, row]).permutation(others[others != pick]):
             try:
-                self._window(int(other), rng, out)
-                return True
+                return self._window(int(other), rng, out), True
             except StoreDamageError:
                 continue
         driver = self.drivers[int(self._driver[pick])]
         raise StoreError(f"no video of driver {driver} can be read back; the first: {first}") from first
 
-    def _window(self, pick: int, rng: np.random.Generator, out: NDArray[np.uint8]) -> None:
+    def _window(self, pick: int, rng: np.random.Generator, out: NDArray[np.uint8]) -> int:
         video = int(self._videos[pick])
         start = random_start(int(self.store.n_frames[video]), self.store.scene_cuts(video), self.length, rng)
-        self.store.window(video, start, self.length, out)
+        return _real(self.store.window(video, start, self.length, out).valid)
+
+
+def _real(valid: int) -> int:
+    """Real frames of a clip, as the network takes them: of a single frame its repeat counts, a motion of zero."""
+    return max(valid, 2)
 
 
 def _fewer(chosen: list[tuple[int, Record]], drivers: int, recordings: int) -> list[tuple[int, Record]]:
@@ -163,6 +173,7 @@ def stored_validation(
     generators: tuple[str, ...] = (),
     most: int | None = None,
     seed: int = 0,
+    mask_padding: bool = False,
 ) -> LabelledClips:
     """The middle window of every video of a split, as fixed validation clips.
 
@@ -183,9 +194,11 @@ def stored_validation(
         raise InputError(f"{store.place}: has no videos of split {split!r}; choose another one")
     if most is not None and most < len(chosen):
         chosen = _thin(chosen, most, seed)
-    clips = [store.window(n, middle_start(int(store.n_frames[n]), length), length).frames for n, _ in chosen]
+    clips = [store.window(n, middle_start(int(store.n_frames[n]), length), length) for n, _ in chosen]
+    frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
+    valid = torch.tensor([_real(clip.valid) for clip in clips]) if mask_padding else None
     columns = [[getattr(record, name) for _, record in chosen] for name in ("driver", "target", "recording", "is_self")]
-    return LabelledClips(torch.from_numpy(np.stack(clips)), *(np.array(column) for column in columns))
+    return LabelledClips(frames, *(np.array(column) for column in columns), valid=valid)
 
 
 def _choose(store: FrameStore, split: str, generators: tuple[str, ...]) -> list[tuple[int, Record]]:

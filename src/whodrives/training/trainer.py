@@ -117,7 +117,7 @@ class Trainer:
         self.average = (
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema > 0 else None
         )
-        self.embed: Callable[[Tensor], Tensor] = torch.compile(self.model) if recipe.compile else self.model
+        self.embed: Callable[..., Tensor] = torch.compile(self.model) if recipe.compile else self.model
         self.parameters = [*self.model.parameters()]
         if recipe.cross_entropy_weight > 0:
             self.parameters += [*self.prototypes.parameters()]
@@ -250,10 +250,10 @@ class Trainer:
 
         aside: list[Tensor] = []
 
-        def embed(clips: Tensor) -> Tensor:
+        def embed(clips: Tensor, valid: Tensor | None = None) -> Tensor:
             with torch.autocast(self.device.type, DTYPES[recipe.precision], enabled=recipe.precision != "fp32"):
                 if self.motion is None:
-                    return self.embed(clips.to(self.device))
+                    return self.embed(clips.to(self.device), None if valid is None else valid.to(self.device))
                 assert batch.motion is not None
                 volume = self.model.represent(clips.to(self.device))
                 aside.append(self.motion.loss(volume, batch.motion.to(self.device)))
@@ -279,9 +279,9 @@ class Trainer:
 
         arguments = (self.model, batch.frames, embed, loss, self.scaler.scale, seed)
         if recipe.piece_clips and len(self.rows) > recipe.piece_clips:
-            value = backward_cached(*arguments, recipe.piece_clips)
+            value = backward_cached(*arguments, recipe.piece_clips, valid=batch.valid)
         else:
-            value = backward_whole(*arguments)
+            value = backward_whole(*arguments, valid=batch.valid)
         average_gradients(self.parameters, self.world)
         self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)

@@ -17,14 +17,25 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @torch.inference_mode()
-def embed_clips(model: FingerprintModel, frames: Tensor, batch_size: int = 8, precision: str = "bf16") -> np.ndarray:
-    """frames (N, T, 1, 128, 128) uint8 or float -> (N, D) float32 unit rows; the model is left in its mode."""
+def embed_clips(
+    model: FingerprintModel,
+    frames: Tensor,
+    batch_size: int = 8,
+    precision: str = "bf16",
+    valid: Tensor | None = None,
+) -> np.ndarray:
+    """frames (N, T, 1, 128, 128) uint8 or float -> (N, D) float32 unit rows; the model is left in its mode.
+
+    valid : int64 (N,) leading real frames; None: all.
+    """
     training, device = model.training, next(model.parameters()).device
     model.eval()
     out = []
     with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
         for start in range(0, len(frames), batch_size):
-            out.append(model(frames[start : start + batch_size].to(device)).float().cpu())
+            part = slice(start, start + batch_size)
+            real = None if valid is None else valid[part].to(device)
+            out.append(model(frames[part].to(device), real).float().cpu())
     model.train(training)
     return torch.cat(out).numpy()
 
@@ -35,7 +46,7 @@ def evaluate_clips(model: FingerprintModel, clips: LabelledClips, precision: str
 
     Each validation driver is shown on a few faces only: pairs that share a face would let appearance pass for driver.
     """
-    vectors = embed_clips(model, clips.frames, precision=precision)
+    vectors = embed_clips(model, clips.frames, precision=precision, valid=clips.valid)
     faces = pair_faces(clips)
     found = {"pair": different_recordings(vectors, clips.driver, clips.target, clips.recording, faces=faces).auc}
     with contextlib.suppress(InputError):  # no target has self- and cross-reenactments
