@@ -68,10 +68,10 @@ def status(gallery_path: Path | None, model: str, as_json: bool) -> int:
     To move to new weights: enroll everybody with `--add --model NEW`; meanwhile the old templates serve the old
     weights. Then `gallery forget` these. Exit status 1 while somebody is missing.
     """
-    from whodrives.training.weights import load_weights
+    from whodrives.training.onnx_weights import open_weights
     from whodrives.verification.fingerprinter import read_contract, read_model_info
 
-    weights = load_weights(model)
+    weights = open_weights(model)
     info = read_model_info(dict(weights.card), weights.digest)
     found = open_gallery(gallery_path).status(info, read_contract(weights.card))
     if as_json:

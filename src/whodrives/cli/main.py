@@ -22,6 +22,7 @@ VERBS = {
     "evaluate": "whodrives.cli.evaluate:evaluate",
     "reproduce": "whodrives.cli.reproduce:reproduce",
     "calibrate": "whodrives.cli.calibrate:calibrate",
+    "export": "whodrives.cli.export:export",
     "embed": "whodrives.cli.embed:embed",
     "compare": "whodrives.cli.compare:compare",
     "enroll": "whodrives.cli.enroll:enroll",

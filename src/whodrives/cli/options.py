@@ -19,7 +19,11 @@ GALLERY_VARIABLE = "WHODRIVES_GALLERY"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 model_option = click.option(
-    "--model", default="bundled", show_default=True, metavar="MODEL", help="'bundled', a .safetensors file or a preset."
+    "--model",
+    default="bundled",
+    show_default=True,
+    metavar="MODEL",
+    help="'bundled', a .safetensors or .onnx file or a preset.",
 )
 far_option = click.option(
     "--far",

@@ -82,10 +82,16 @@ class FingerprintModel(nn.Module):
             )
         if clip.shape[1] < 2:
             raise InputError(f"clip has T = {clip.shape[1]} frames; motion needs at least 2")
+        if valid is not None and (
+            valid.shape != (clip.shape[0],) or int(valid.min()) < 2 or int(valid.max()) > clip.shape[1]
+        ):
+            raise InputError(f"valid must hold one number in 2..{clip.shape[1]} for each clip")
+        return self.embed(clip, valid)
+
+    def embed(self, clip: Tensor, valid: Tensor | None = None) -> Tensor:
+        """`forward` without its checks, which ask for the values of tensors and so have no place in a graph."""
         steps = None
         if valid is not None:
-            if valid.shape != (clip.shape[0],) or int(valid.min()) < 2 or int(valid.max()) > clip.shape[1]:
-                raise InputError(f"valid must hold one number in 2..{clip.shape[1]} for each clip")
             # A difference is real only when both of its frames are.
             steps = {"raw_feat": valid, "static": None}.get(self.config.representation, valid - 1)
         if valid is not None and self.config.representation == "static":

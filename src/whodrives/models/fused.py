@@ -158,10 +158,13 @@ class FusedVolumeBlock(VolumeBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, T, H, W) -> (batch, outputs, T, H', W')."""
-        if x.shape[2] < _LEAST_STEPS or x.dtype != self.taps.dtype:
+        # An exported graph has one way for every T.
+        few = not torch.compiler.is_exporting() and x.shape[2] < _LEAST_STEPS
+        if few or x.dtype != self.taps.dtype:
             return F.relu(self.folded(x), inplace=True)
         batch, channels, steps, height, width = x.shape
-        tiles = -(-steps // _TILE)
+        # Not -(-steps // tile): whole division in ONNX rounds towards zero.
+        tiles = (steps + _TILE - 1) // _TILE
         # (batch, time, H, W, C) is how a backbone leaves its volume in memory, so this copies nothing but the padding.
         rows = x.permute(0, 2, 3, 4, 1)
         rows = F.pad(rows, (0, 0, 0, 0, 0, 0, 1, 1 + tiles * _TILE - steps))

@@ -99,6 +99,8 @@ def neighbour_max(nodes: Tensor, index: Tensor) -> Tensor:
     if torch.is_grad_enabled() and nodes.requires_grad:
         out: Tensor = _NeighbourMax.apply(nodes.contiguous(), index)
         return out
+    if torch.compiler.is_exporting():
+        return _exported_max(nodes, index)
     nodes = nodes.contiguous()
     best = torch.empty_like(nodes)
     for block, flat in _blocks(nodes, index):
@@ -108,6 +110,16 @@ def neighbour_max(nodes: Tensor, index: Tensor) -> Tensor:
             torch.maximum(part, rows.index_select(0, flat[:, j]), out=part)
         best[block] = part.view_as(best[block])
     return best
+
+
+def _exported_max(nodes: Tensor, index: Tensor) -> Tensor:
+    """`neighbour_max` as a graph for any N: a loop over blocks would be unrolled for the N of the example."""
+    base = torch.arange(nodes.shape[0], device=nodes.device).mul(nodes.shape[1]).view(-1, 1, 1)
+    flat, rows = (index + base).flatten(0, 1), nodes.flatten(0, 1)
+    best = rows.index_select(0, flat[:, 0])
+    for j in range(1, index.shape[2]):
+        best = torch.maximum(best, rows.index_select(0, flat[:, j]))
+    return best.view_as(nodes)
 
 
 class GraphAggregation(nn.Module):

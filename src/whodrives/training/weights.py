@@ -75,6 +75,10 @@ def load_weights(source: str | Path = "bundled") -> Weights:
     if str(source) in PRESETS:
         return _untrained(str(source))
     path = BUNDLED if str(source) == "bundled" else Path(source)
+    if path.suffix.lower() == ".onnx":
+        raise WeightsError(
+            f"{path}: an ONNX file can embed, compare, enroll and verify; for all else give the .safetensors file"
+        )
     try:
         data = path.read_bytes()
     except OSError as error:

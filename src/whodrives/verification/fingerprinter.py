@@ -31,7 +31,7 @@ __all__ = ["Fingerprinter", "LoadedWeights", "VideoPath", "read_contract", "read
 
 
 class LoadedWeights(Protocol):
-    """What `whodrives.training.weights.load_weights` gives."""
+    """What `whodrives.training.onnx_weights.open_weights` gives."""
 
     @property
     def model(self) -> nn.Module:
@@ -49,7 +49,7 @@ class LoadedWeights(Protocol):
 class Fingerprinter:
     """A network with its weights' card: turns videos into fingerprints and compares them."""
 
-    def __init__(self, weights: LoadedWeights, device: str | None = None) -> None:
+    def __init__(self, weights: LoadedWeights, device: str | None = None, compile: bool = False) -> None:
         import torch
 
         from whodrives.verification.forward import quick
@@ -57,7 +57,7 @@ class Fingerprinter:
         wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             self.device = torch.device(wanted)
-            self._network = quick(weights.model.to(self.device).eval(), self.device)
+            self._network = quick(weights.model.to(self.device).eval(), self.device, compile)
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device {wanted!r} cannot be used ({str(error).splitlines()[0]}); try 'cpu'") from error
         self.card = dict(weights.card)
@@ -66,24 +66,34 @@ class Fingerprinter:
         self._gate = MotionGate(self.model.motion_gate)
 
     @classmethod
-    def load(cls, model: VideoPath = "bundled", device: str | None = None) -> Fingerprinter:
+    def load(cls, model: VideoPath = "bundled", device: str | None = None, compile: bool = False) -> Fingerprinter:
         """Load weights, offline.
 
         Parameters
         ----------
-        model : ``bundled``, the path of a `.safetensors` file with its card beside it, or a preset name (untrained).
+        model : ``bundled``, the path of a `.safetensors` file with its card beside it, a preset name (untrained), or a
+            file that `whodrives export` wrote, for ONNX Runtime on the CPU (extra `onnx`).
         device : ``cpu``, ``cuda`` ...; None takes a GPU when there is one.
+        compile : on a GPU, let `torch.compile` make kernels of the network at its first use, which takes a minute and
+            pays for many videos. Not yet tried on a GPU.
 
         Raises
         ------
         WeightsError
             Missing or damaged weights.
+        MissingRuntimeError
+            An ONNX file, and no ONNX Runtime.
         InputError
-            The device cannot be used.
+            The device cannot be used, or not for this file; or `compile` without a GPU.
         """
-        from whodrives.training.weights import load_weights
+        from whodrives.training.onnx_weights import OnnxWeights, open_weights
 
-        return cls(load_weights(fspath(model)), device)
+        weights = open_weights(fspath(model))
+        if isinstance(weights, OnnxWeights):
+            if device not in (None, "cpu"):
+                raise InputError(f"{weights.path} runs on the CPU; for device {device!r} give the .safetensors file")
+            device = "cpu"
+        return cls(weights, device, compile)
 
     def embed(
         self, *videos: VideoPath, crop: str | None = None, hop: int | None = None, batch_size: int = 8

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from whodrives.errors import InputError
 from whodrives.models import FingerprintModel
 from whodrives.models.fused import fused
 from whodrives.models.sliding import SlidingWindows, is_streamable
@@ -37,8 +38,17 @@ def window_forward(network: nn.Module, length: int, hop: int, device: torch.devi
     return PlainForward(network, device)
 
 
-def quick(network: nn.Module, device: torch.device) -> nn.Module:
-    """The network in the form that embeds fastest on this device, the same up to rounding (`models.fused`)."""
+def quick(network: nn.Module, device: torch.device, compile: bool = False) -> nn.Module:
+    """The network in the form that embeds fastest on this device, the same up to rounding (`models.fused`).
+
+    compile : with `torch.compile`. Raises InputError where there is no GPU, and for what is no network of ours.
+    """
+    if compile:
+        if device.type != "cuda" or not isinstance(network, FingerprintModel):
+            raise InputError(f"compile is for weights on a GPU, not on {device.type}; leave it out")
+        # In place, so that it stays a FingerprintModel: windows that share frames go by its uncompiled parts.
+        network.compile()
+        return network
     if device.type == "cpu" and isinstance(network, FingerprintModel):
         return fused(network)
     return network
