@@ -40,6 +40,7 @@ from whodrives.evaluation.report.parts import (
 )
 from whodrives.evaluation.report.result import BOTH_PROTOCOLS, EvaluationResult
 from whodrives.evaluation.subgroups import by_subgroup, terciles
+from whodrives.evaluation.ties import products
 from whodrives.evaluation.trial_intervals import METHOD, trials_interval
 from whodrives.evaluation.trials import ProtocolOptions, find_protocol
 
@@ -255,7 +256,7 @@ def identification(vectors: Vectors, labels: VideoLabels) -> Identification | No
         probes.extend(rows[labels.recording[rows] != first].tolist())
     if not probes or len(people) < 2:
         return None
-    table = unit_rows(np.stack(templates)) @ unit[probes].T
+    table = products(unit_rows(np.stack(templates)), unit[probes])
     who = labels.driver[probes].tolist()
     curve = cmc(search(table, people, who))
     fnir = {}

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from whodrives.errors import InputError
 from whodrives.evaluation.labels import Names, VideoLabels
 from whodrives.evaluation.metrics import roc_auc
+from whodrives.evaluation.ties import products
 from whodrives.evaluation.trials import GENUINE, IMPOSTOR, NONE, Protocol, ProtocolOptions, grouped, tiles
 
 Rates = NDArray[np.float64]
@@ -25,7 +26,7 @@ LOOSE = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class TrialScores:
-    """P scored trials. score : float32 (P,) cosines. genuine : bool (P,).
+    """P scored trials. score : float32 (P,) cosines, on the steps of `ties`. genuine : bool (P,).
 
     first, second : int32 (P,) drivers of the two videos, places in `drivers`. first_face, second_face : int32 (P,)
     their targets, places in `targets`. target : int32 (P,) the one that the protocol counts the trial for, -1: none.
@@ -143,12 +144,12 @@ def collect(
             (second_face, faces[tile.columns][None]),
         )
         if found == keep.size:
-            np.matmul(unit[tile.rows], unit[tile.columns].T, out=score[piece].reshape(keep.shape))
+            products(unit[tile.rows], unit[tile.columns], out=score[piece].reshape(keep.shape))
             genuine[piece].reshape(keep.shape)[:] = tile.kind == GENUINE
             for out, codes in sides:
                 out[piece].reshape(keep.shape)[:] = codes
         else:
-            score[piece] = (unit[tile.rows] @ unit[tile.columns].T)[keep]
+            score[piece] = products(unit[tile.rows], unit[tile.columns])[keep]
             genuine[piece] = tile.kind[keep] == GENUINE
             for out, codes in sides:
                 out[piece] = np.broadcast_to(codes, keep.shape)[keep]
@@ -243,7 +244,7 @@ def summarise(
             held, target = _Binned(bins), tile.target
         if not tile.kind.any():
             continue
-        score = unit[tile.rows] @ unit[tile.columns].T
+        score = products(unit[tile.rows], unit[tile.columns])
         for one in (overall, held) if protocol.per_target else (overall,):
             one.add(score[tile.kind == GENUINE], score[tile.kind == IMPOSTOR])
     close()
