@@ -14,7 +14,9 @@ window is worth comes from logistic calibration, which does not need Gaussian sc
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,6 +56,17 @@ class RepeatedLlr:
             they cover in all / frames of a window, so that overlapping windows do not count twice.
         """
         return np.asarray(self.one.llr(mean_score) * self.effective(windows))
+
+
+def read_calibration(card: Mapping[str, Any]) -> RepeatedLlr | None:
+    """The calibration of a card, None when it has none. Raises TypeError, ValueError or InputError when it is wrong."""
+    if not card.get("calibration"):
+        return None
+    fields = dict(card["calibration"])
+    one = LogisticLlr(**fields.pop("one"))
+    if not all(math.isfinite(number) for number in (one.scale, one.offset, one.low, one.high)):
+        raise ValueError("a number of the calibration is not finite")
+    return RepeatedLlr(one, **fields)
 
 
 def variance_parts(scores: ArrayLike) -> tuple[float, float]:
