@@ -172,6 +172,18 @@ def test_nothing_to_embed_is_an_error(videos: list[Record]) -> None:
         embed_records(FileReader([videos[3]], contract, LENGTH), {"x": Variant(model)})
 
 
+def test_an_embedding_that_is_not_finite_names_its_video(videos: list[Record]) -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, clips: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
+            out = torch.ones(len(clips), 4)
+            out[-1] = float("nan")
+            return out
+
+    reader = FileReader(videos[:3], PreprocessingContract(fps=None), LENGTH)
+    with pytest.raises(InputError, match=r"v2: the network \(x\) gives no finite"):
+        embed_records(reader, {"x": Variant(Broken())}, batch_windows=3)  # type: ignore[arg-type]
+
+
 def test_samples_hold_what_they_say(videos: list[Record]) -> None:
     sample = FileReader(videos, PreprocessingContract(fps=12.0), LENGTH, folder_fps=24.0).read(0)
     assert isinstance(sample, VideoSample)

@@ -27,7 +27,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("model")
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 @click.option("--split", default=None, help="Only this split [test where there is one, else all].")
-@click.option("--protocol", default="per_target_mean", show_default=True, help="The main one; see docs/evaluation.md.")
+@click.option("--protocol", default=None, help="The main one [per_target_mean]; see docs/evaluation.md.")
 @click.option("--pairs", type=_FILE, help="AVAPrintDB list of trials, CSV enrolment_sample,test_sample,label.")
 @click.option(
     "--generators", default="", help="Only these, with commas. One, with --pairs: the list as rendered by it."
@@ -58,7 +58,7 @@ def evaluate(
     model: str,
     data: Path,
     split: str | None,
-    protocol: str,
+    protocol: str | None,
     pairs: Path | None,
     generators: str,
     negatives: str,
@@ -90,17 +90,31 @@ def evaluate(
     import torch
 
     from whodrives.cli.output import progress
+    from whodrives.errors import InputError
     from whodrives.evaluation.evaluate import EvaluationSettings
     from whodrives.evaluation.labels import read_content
     from whodrives.evaluation.listed import LISTED
-    from whodrives.evaluation.trials import ProtocolOptions, find_protocol
+    from whodrives.evaluation.trials import ProtocolOptions
     from whodrives.reproduction.choose import choose_videos, read_attributes
     from whodrives.reproduction.judge import CONTROLS, judge
     from whodrives.training.subject import load_subject
     from whodrives.training.training_auc import training_auc as measure
 
-    if pairs is None:
-        find_protocol(protocol)
+    if pairs is not None and protocol is not None:
+        raise InputError(f"--pairs is a protocol of its own: leave out --protocol {protocol}, or --pairs")
+    protocol = protocol or "per_target_mean"
+    settings = EvaluationSettings(
+        protocol,
+        ProtocolOptions(negatives, "matched" if content else "any", exclude_same_recording, faces),
+        seed,
+        None,
+        read_attributes(attributes) if attributes else {},
+        include_originals=include_originals,
+    )
+    if frozen is not None and frozen.resolve() == data.resolve():
+        raise InputError(
+            f"--frozen {frozen}: these are the videos themselves; make their twins with simulate --neutral"
+        )
     subject = load_subject(model)
     wanted = tuple(name.strip() for name in generators.split(",") if name.strip())
     options: dict[str, Any] = {
@@ -118,14 +132,9 @@ def evaluate(
     if known is None and training_auc and subject.config is not None:
         known = measure(Path(model))
     listed = _listed(pairs, chosen.reader.records, wanted) if pairs is not None else None
-    settings = EvaluationSettings(
-        protocol if listed is None else LISTED,
-        ProtocolOptions(negatives, "matched" if content else "any", exclude_same_recording, faces),
-        seed,
-        known,
-        read_attributes(attributes) if attributes else {},
-        listed,
-    )
+    settings = replace(settings, training_auc=known)
+    if listed is not None:
+        settings = replace(settings, protocol=LISTED, pairs=listed)
     total = len(chosen.reader.records) + (len(twins.records) if twins is not None else 0)
     with progress("embedding", total, as_json) as advance:
         result, videos = judge(
@@ -141,6 +150,7 @@ def evaluate(
             controls=CONTROLS if controls else (),
             content=read_content(content) if content else None,
             mask_padding=mask_padding,
+            restrictions={"generators": ", ".join(wanted) or "all"},
             workers=workers,
             device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
             advance=advance,
@@ -198,7 +208,6 @@ def _tell(
                 **to_dict(result),
                 "model": subject.name,
                 "data": result.provenance.data,
-                "padded_share": round(float(videos.padded.mean()), 6),
                 "failed": [{"path": plain(str(record.path)), "reason": plain(reason)} for record, reason in failed],
                 "report": written,
             }

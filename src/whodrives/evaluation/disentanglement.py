@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from whodrives.errors import InputError
 from whodrives.evaluation.intervals import Interval, pairs_interval
 from whodrives.evaluation.protocols import Pairs
+from whodrives.evaluation.ties import FINE_STEP, settle
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def swap_pairs(embeddings: NDArray[Any], driver: NDArray[Any]) -> Pairs:
     first, second = first[strangers], second[strangers]
     motion = np.stack([(face @ face.T)[first, second] for face in x])
     return Pairs(
-        np.concatenate((appearance.ravel(), motion.ravel())),
+        settle(np.concatenate((appearance.ravel(), motion.ravel())), FINE_STEP),
         np.repeat([True, False], (appearance.size, motion.size)),
         np.concatenate((np.tile(names, len(one)), np.tile(names[first], len(x)))),
         np.concatenate((np.tile(names, len(one)), np.tile(names[second], len(x)))),

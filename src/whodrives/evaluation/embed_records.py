@@ -69,7 +69,8 @@ def embed_records(
     Raises
     ------
     InputError
-        No variant, an unknown alteration, or not one video could be read (the first reason is told).
+        No variant, an unknown alteration, an embedding that is not finite (the video is named), or not one video could
+        be read (the first reason is told).
     """
     if not variants:
         raise InputError("nothing to embed: no network given")
@@ -83,7 +84,15 @@ def embed_records(
 
     def flush() -> None:
         for name, variant in variants.items():
-            parts[name].append(_embed(held, variant, mask_padding, batch_windows, seed, torch.device(device)))
+            rows = _embed(held, variant, mask_padding, batch_windows, seed, torch.device(device))
+            lost = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+            if len(lost):
+                path = reader.records[held[int(lost[0])][0]].path
+                raise InputError(
+                    f"{path}: the network ({name}) gives no finite embedding of this video; its weights are "
+                    "damaged, or the device computes wrongly: try --device cpu"
+                )
+            parts[name].append(rows)
         for number, sample in held:
             # The pixels are no longer needed; a million videos' would fill the memory.
             done.append((number, _without_pixels(sample)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,65 +12,35 @@ from whodrives.errors import InputError
 from whodrives.evaluation.controls import duration_vectors
 from whodrives.evaluation.detection import COST_MODELS, measured_tar, min_detection_cost
 from whodrives.evaluation.embed_records import AS_IT_IS, EmbeddedVideos
-from whodrives.evaluation.identification import cmc, fnir_at_fpir, search
 from whodrives.evaluation.labels import VideoLabels
-from whodrives.evaluation.listed import LISTED, ListedPairs, listed_trials
-from whodrives.evaluation.llr import min_cllr
-from whodrives.evaluation.metrics import eer, roc_auc
-from whodrives.evaluation.pooling import TrialScores, collect, unit_rows
-from whodrives.evaluation.report.measure import (
-    estimate,
-    fnir_entry,
-    measured_curves,
-    score_histograms,
-    subgroup_entry,
-    tar_entry,
-)
+from whodrives.evaluation.listed import LISTED
+from whodrives.evaluation.llr import cllr, min_cllr
+from whodrives.evaluation.measured import Measured, measure, protocol_entry
+from whodrives.evaluation.metrics import eer
+from whodrives.evaluation.people import identification, subgroups
+from whodrives.evaluation.rates import ROUNDS, rate_intervals
+from whodrives.evaluation.report.measure import around, measured_curves, score_histograms, tar_entry
 from whodrives.evaluation.report.parts import (
+    MIN_TRAINING_AUC,
     Auc,
+    Bounds,
     Control,
     Estimate,
     Histograms,
-    Identification,
     Matrix,
-    PairCounts,
-    Protocol,
     Provenance,
-    Subgroup,
 )
 from whodrives.evaluation.report.result import BOTH_PROTOCOLS, EvaluationResult
-from whodrives.evaluation.subgroups import by_subgroup, terciles
-from whodrives.evaluation.trial_intervals import METHOD, trials_interval
-from whodrives.evaluation.trials import ProtocolOptions, find_protocol
+from whodrives.evaluation.settings import REAL_TO_AVATAR, EvaluationSettings
+from whodrives.evaluation.trial_intervals import METHOD
+from whodrives.evaluation.twins import check_twin_labels, check_twins
+
+__all__ = ["EvaluationSettings", "evaluate", "generator_matrix", "identification"]
 
 TARGET_FARS = (0.001, 0.01, 0.05, 0.1)
 MOST = 1_000_000
+NOT_KNOWN = "training AUC not known: no evidence until it is"
 Vectors = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """What is measured.
-
-    protocol : the main one; ``listed``: the trials of `pairs`. options : restrict a protocol's trials. seed : of random
-    alterations. training_auc : of the network on its training drivers, None: not known. attributes : attribute ->
-    driver -> subgroup. pairs : trials that somebody else chose, by the places of their videos in the reader's records.
-
-    Raises InputError for ``listed`` without pairs, pairs without ``listed``, or listed pairs with options.
-    """
-
-    protocol: str = "per_target_mean"
-    options: ProtocolOptions = field(default_factory=ProtocolOptions)
-    seed: int = 0
-    training_auc: float | None = None
-    attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    pairs: ListedPairs | None = None
-
-    def __post_init__(self) -> None:
-        if (self.protocol == LISTED) != (self.pairs is not None):
-            raise InputError("a list of pairs and the protocol 'listed' go together")
-        if self.pairs is not None and self.options != ProtocolOptions():
-            raise InputError("a list of pairs says itself which trials count: leave out options that restrict trials")
 
 
 def evaluate(
@@ -81,6 +51,7 @@ def evaluate(
     total: int,
     motion_gate: float = 0.0,
     frozen: tuple[EmbeddedVideos, VideoLabels] | None = None,
+    restrictions: Mapping[str, str] | None = None,
 ) -> EvaluationResult:
     """Everything that a report shows.
 
@@ -89,47 +60,66 @@ def evaluate(
     videos : embeddings; the variant `AS_IT_IS` is the network, every other one a control. labels : of the videos that
         could be read, in their order. provenance : where the figures come from. total : videos asked for, for coverage.
     motion_gate : grey levels under which a video would be an abstention. frozen : twins without motion, their labels.
+    restrictions : which videos and frames were looked at, in words, beside those of the settings.
 
     Raises
     ------
     InputError
-        The main protocol has no trials, listed pairs have frozen twins beside them, or shapes that do not fit.
+        The main protocol has no trials, a restriction has nothing to go by, listed pairs have frozen twins beside them,
+        the twins are none (`twins.check_twins`), or shapes that do not fit.
     """
-    if settings.pairs is not None:
-        if frozen is not None:
-            raise InputError("a list of pairs names no frozen twins: leave one of them out")
-        settings = replace(settings, pairs=settings.pairs.among(videos.number))
+    settings.check(labels)
     vectors = videos.vectors[AS_IT_IS]
-    main = _scored(vectors, labels, settings.protocol, settings)
-    interval = trials_interval(main)
-    genuine, impostor = main.score[main.genuine].astype(np.float64), main.score[~main.genuine].astype(np.float64)
+    if frozen is not None:
+        if settings.pairs is not None:
+            raise InputError("a list of pairs names no frozen twins: leave one of them out")
+        if not videos.failed and not frozen[0].failed:
+            check_twin_labels(labels, frozen[1])
+        check_twins(vectors, labels, frozen[0].vectors[AS_IT_IS], frozen[1])
+    if settings.pairs is not None:
+        settings = replace(settings, pairs=settings.pairs.among(videos.number))
+    main = measure(vectors, labels, settings.protocol, settings)
+    genuine, impostor = main.kinds(settings.seed)
+    eer_ci95, tar_ci95 = _rates(main, impostor.size, settings.seed)
     names = dict.fromkeys((settings.protocol, *BOTH_PROTOCOLS))
     decided = (videos.energy >= motion_gate) & (videos.padded < 0.5)
+    rate = eer(genuine, impostor)
     return EvaluationResult(
         protocol=settings.protocol,
-        auc=Auc(
-            interval.value,
-            (interval.low, interval.high),
-            _by_generator(vectors, labels, settings),
-            main.by_target() if main.per_target else {},
-        ),
-        eer=eer(genuine, impostor),
-        tar_at_far={f"{far:g}": tar_entry(measured_tar(genuine, impostor, far)) for far in TARGET_FARS},
+        auc=Auc(main.auc, main.ci95, _by_generator(vectors, labels, settings), main.by_target),
+        eer=rate,
+        eer_ci95=around(rate, eer_ci95),
+        tar_at_far={
+            f"{far:g}": tar_entry(measured_tar(genuine, impostor, far), tar_ci95.get(far)) for far in TARGET_FARS
+        },
         min_dcf={name: min_detection_cost(genuine, impostor, model).cost for name, model in COST_MODELS.items()},
+        cllr=_cllr(videos, genuine, impostor, settings),
         min_cllr=min_cllr(*_some(genuine, impostor, settings.seed)),
         coverage=float(decided.sum() / max(total, 1)),
         n_videos=len(labels),
         n_drivers=len(labels.drivers),
         n_targets=len(labels.targets),
-        n_pairs=PairCounts(genuine.size, impostor.size),
+        n_pairs=main.counts,
         protocols={name: protocol_entry(vectors, labels, name, settings, main) for name in names},
         controls=_controls(videos, labels, settings, frozen),
         identification=identification(vectors, labels),
-        subgroups=_subgroups(videos, labels, main, settings.attributes),
+        subgroups=subgroups(videos.energy, labels, main.scores, settings.attributes) if main.scores else (),
         curves=measured_curves(genuine, impostor),
         histograms=_histograms(genuine, impostor),
-        provenance=replace(provenance, intervals=METHOD, seed=settings.seed),
+        matrix=_matrix(vectors, labels, settings),
+        provenance=replace(
+            provenance, intervals=f"{METHOD}; of rates: people drawn anew {ROUNDS} times", seed=settings.seed
+        ),
+        restrictions={**settings.restrictions(), **(restrictions or {})},
+        padded_share=float(videos.padded.mean()),
     )
+
+
+def _rates(main: Measured, impostors: int, seed: int) -> tuple[Bounds | None, dict[float, Bounds]]:
+    """Intervals of the EER and of TAR at the rates that so many impostor trials can show."""
+    if main.scores is None:
+        return None, {}
+    return rate_intervals(main.scores, [far for far in TARGET_FARS if impostors * far >= 1 - 1e-9], seed)
 
 
 def _some(
@@ -140,6 +130,17 @@ def _some(
     return tuple(part if part.size <= MOST else rng.choice(part, MOST, replace=False) for part in (genuine, impostor))  # type: ignore[return-value]
 
 
+def _cllr(
+    videos: EmbeddedVideos, genuine: NDArray[np.float64], impostor: NDArray[np.float64], settings: EvaluationSettings
+) -> float | None:
+    """Bits, of scores as the network's card calibrates them; None without calibration, or where videos give unequal
+    numbers of windows, so that one score is worth more than another."""
+    if settings.calibration is None or len(np.unique(videos.windows)) != 1:
+        return None
+    windows = int(videos.windows[0])
+    return cllr(*(settings.calibration.llr(kind, windows) for kind in (genuine, impostor)))
+
+
 def _histograms(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> Histograms | None:
     try:
         return score_histograms(genuine, impostor)
@@ -147,69 +148,20 @@ def _histograms(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> 
         return None
 
 
-def _scored(vectors: Vectors, labels: VideoLabels, name: str, settings: EvaluationSettings) -> TrialScores:
-    """Trials of a protocol; listed ones by their places among these videos."""
-    if name == LISTED and settings.pairs is not None:
-        return listed_trials(vectors, labels, settings.pairs)
-    return collect(vectors, labels, find_protocol(name), _options_for(name, settings))
-
-
-def _only(settings: EvaluationSettings, keep: NDArray[np.bool_]) -> EvaluationSettings:
-    """For the videos of a mask: listed pairs renumbered to places among them."""
-    return settings if settings.pairs is None else replace(settings, pairs=settings.pairs.among(np.flatnonzero(keep)))
-
-
-def protocol_entry(
-    vectors: Vectors,
-    labels: VideoLabels,
-    name: str,
-    settings: EvaluationSettings,
-    known: TrialScores | None = None,
-) -> Protocol:
-    """AUC of one protocol with its interval, or why it cannot be measured on these videos.
-
-    known : trials of `settings.protocol`, where they are there already.
-    """
-    try:
-        if known is not None and name == settings.protocol:
-            scores = known
-        else:
-            scores = _scored(vectors, labels, name, settings)
-        interval = trials_interval(scores)
-    except InputError as error:
-        return Protocol(None, note=str(error))
-    count = int(scores.genuine.sum())
-    ratio = scores.distance_ratio() if name == "cross_target" else None
-    return Protocol(
-        interval.value,
-        (interval.low, interval.high),
-        PairCounts(count, len(scores.genuine) - count),
-        ratio if ratio is not None and np.isfinite(ratio) else None,
-        _left_out(settings) if name == LISTED else "",
-    )
-
-
-def _left_out(settings: EvaluationSettings) -> str:
-    missing = settings.pairs.missing if settings.pairs is not None else 0
-    return f"{missing} listed pairs are left out, a video of theirs is not there" if missing else ""
-
-
-def _options_for(name: str, settings: EvaluationSettings) -> ProtocolOptions:
-    """The main protocol's restrictions, but for whether recordings may be the same, which each has a default for."""
-    if name == settings.protocol:
-        return settings.options
-    return replace(settings.options, exclude_same_recording=None, faces="any")
-
-
 def _by_generator(vectors: Vectors, labels: VideoLabels, settings: EvaluationSettings) -> dict[str, Estimate]:
     out = {}
     for name in np.unique(labels.generator).tolist():
         keep = labels.generator == name
+        if settings.protocol == REAL_TO_AVATAR:
+            if labels.is_original[keep].all():
+                continue
+            # Its trials have an original on one side, whatever made the other.
+            keep |= labels.is_original
         try:
-            scores = _scored(vectors[keep], labels.select(keep), settings.protocol, _only(settings, keep))
-            out[name] = estimate(trials_interval(scores))
+            found = measure(vectors[keep], labels.select(keep), settings.protocol, settings.only(keep))
         except InputError:
             continue  # originals alone, say, have no impostors
+        out[name] = Estimate(found.auc, found.ci95)
     return out
 
 
@@ -231,81 +183,54 @@ def _controls(
 
 
 def _control(vectors: Vectors, labels: VideoLabels, settings: EvaluationSettings, learns: bool = True) -> Control:
-    """One control; where a network has to have learned something for it to count, its training AUC stands beside."""
-    entry = protocol_entry(vectors, labels, settings.protocol, settings)
-    training, note = (settings.training_auc if learns else None), entry.note
-    if learns and training is None and not note:
-        note = "training AUC not known: no evidence until it is"
-    return Control(entry.auc, entry.ci95, training_auc=training, note=note)
-
-
-def identification(vectors: Vectors, labels: VideoLabels) -> Identification | None:
-    """Who is it? Every driver is enrolled with the mean of its first recording, the other recordings are probes.
-
-    For FNIR at FPIR every second driver stays out of the gallery. None where nobody has two recordings.
-    """
-    unit = unit_rows(vectors)
-    templates, people, probes = [], [], []
-    for driver in labels.drivers:
-        rows = np.flatnonzero(labels.driver == driver)
-        first = np.sort(labels.recording[rows])[0]
-        enrolled = rows[labels.recording[rows] == first]
-        templates.append(unit[enrolled].mean(axis=0))
-        people.append(str(driver))
-        probes.extend(rows[labels.recording[rows] != first].tolist())
-    if not probes or len(people) < 2:
-        return None
-    table = unit_rows(np.stack(templates)) @ unit[probes].T
-    who = labels.driver[probes].tolist()
-    curve = cmc(search(table, people, who))
-    fnir = {}
-    if len(people) > 3:
-        closed = search(table[::2], people[::2], who)
-        fnir = {f"{rate:g}": fnir_entry(fnir_at_fpir(closed, rate)) for rate in (0.01, 0.1)}
-    return Identification(float(curve[0]), tuple(curve[:20].tolist()), fnir)
-
-
-def _subgroups(
-    videos: EmbeddedVideos, labels: VideoLabels, main: TrialScores, attributes: Mapping[str, Mapping[str, str]]
-) -> tuple[Subgroup, ...]:
-    groups: dict[str, Mapping[str, str]] = dict(attributes)
-    energy = {str(d): float(videos.energy[labels.driver == d].mean()) for d in labels.drivers}
+    """One control. Where a network has to have learned something for it to count, it counts only with the training AUC
+    beside that shows it."""
+    training = settings.training_auc if learns else None
+    trained = not learns or (training is not None and training >= MIN_TRAINING_AUC)
+    notes = [NOT_KNOWN] if learns and training is None else []
     try:
-        edges = terciles(list(energy.values()))
-        groups["expressivity (motion energy)"] = dict(zip(energy, edges.label(list(energy.values()))))
-    except InputError:
-        pass  # too few people to make three parts
-    out = []
-    for attribute, of_driver in groups.items():
-        first = [of_driver.get(str(main.drivers[code])) for code in main.first]
-        second = [of_driver.get(str(main.drivers[code])) for code in main.second]
-        same = np.array([a if a == b else None for a, b in zip(first, second)], dtype=object)
-        try:
-            measured = by_subgroup(
-                roc_auc,
-                main.score[main.genuine],
-                main.score[~main.genuine],
-                same[main.genuine].tolist(),
-                same[~main.genuine].tolist(),
-                minimum=5,
-            )
-            out.append(subgroup_entry(attribute, measured))
-        except InputError:
-            continue  # nobody has this attribute
-    return tuple(out)
+        found = measure(vectors, labels, settings.protocol, settings)
+    except InputError as error:
+        return Control(None, trained=trained, training_auc=training, note="; ".join([*notes, str(error)]))
+    return Control(found.auc, found.ci95, trained, training, "; ".join([*notes, *found.notes]))
 
 
 def generator_matrix(vectors: Vectors, labels: VideoLabels, settings: EvaluationSettings) -> Matrix:
-    """AUC of comparing a video by the row's generator with one by the column's, under the main protocol."""
+    """AUC of comparing a video by the row's generator with one by the column's, under the main protocol.
+
+    Genuine pairs cross recordings in every cell unless the settings say otherwise: off the diagonal one recording
+    rendered by two generators would be genuine, and on it never.
+
+    Raises
+    ------
+    InputError
+        For a list of pairs, or ``real_to_avatar``, whose trials have no generator on one side; for no generator at all.
+    """
+    if settings.protocol in (LISTED, REAL_TO_AVATAR):
+        raise InputError(
+            f"the protocol {settings.protocol!r} has no matrix of generators: its trials are not of two generators"
+        )
     names = np.unique(labels.generator[~labels.is_original]).tolist()
-    rows = []
-    for one in names:
-        row: list[float | None] = []
-        for other in names:
-            options = replace(settings.options, generators=(one, other))
+    options = settings.options
+    if options.exclude_same_recording is None:
+        options = replace(options, exclude_same_recording=True)
+    values: dict[tuple[str, str], float | None] = {}
+    for number, one in enumerate(names):
+        for other in names[number:]:
+            # Neither side of a trial is the first, so that the matrix is symmetric.
+            keep = (labels.generator == one) | (labels.generator == other)
+            cell = replace(settings, options=replace(options, generators=(one, other)))
             try:
-                row.append(collect(vectors, labels, find_protocol(settings.protocol), options).auc())
+                found: float | None = measure(vectors[keep], labels.select(keep), cell.protocol, cell).auc
             except InputError:
-                row.append(None)
-        rows.append(tuple(row))
-    return Matrix(tuple(names), tuple(names), tuple(rows))
+                found = None
+            values[one, other] = values[other, one] = found
+    rows = tuple(tuple(values[one, other] for other in names) for one in names)
+    return Matrix(tuple(names), tuple(names), rows, "enrolled from", "probed with")
+
+
+def _matrix(vectors: Vectors, labels: VideoLabels, settings: EvaluationSettings) -> Matrix | None:
+    if settings.protocol in (LISTED, REAL_TO_AVATAR) or len(np.unique(labels.generator[~labels.is_original])) < 2:
+        return None
+    found = generator_matrix(vectors, labels, settings)
+    return found if any(value is not None for row in found.values for value in row) else None

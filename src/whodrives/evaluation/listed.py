@@ -12,6 +12,7 @@ from whodrives.data.record import Record
 from whodrives.errors import InputError
 from whodrives.evaluation.labels import VideoLabels
 from whodrives.evaluation.pooling import TrialScores
+from whodrives.evaluation.ties import row_products
 
 # The name under which trials of a list stand beside the protocols.
 LISTED = "listed"
@@ -89,7 +90,7 @@ def listed_scores(
     out = np.empty(len(one), np.float32)
     for start in range(0, len(one), chunk):
         part = slice(start, start + chunk)
-        out[part] = np.einsum("ij,ij->i", rows[one[part]], rows[two[part]])
+        out[part] = row_products(rows[one[part]], rows[two[part]])
     return out
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from whodrives.errors import InputError
 from whodrives.evaluation.labels import Names, VideoLabels
 from whodrives.evaluation.metrics import roc_auc
+from whodrives.evaluation.ties import products
 from whodrives.evaluation.trials import GENUINE, IMPOSTOR, NONE, Protocol, ProtocolOptions, grouped, tiles
 
 Rates = NDArray[np.float64]
@@ -23,9 +24,13 @@ SIDE = 2048
 LOOSE = 1 << 20
 
 
+class TooManyTrialsError(InputError):
+    """More trials than may be kept; `summarise` takes any number."""
+
+
 @dataclass(frozen=True, eq=False)
 class TrialScores:
-    """P scored trials. score : float32 (P,) cosines. genuine : bool (P,).
+    """P scored trials. score : float32 (P,) cosines, on the steps of `ties`. genuine : bool (P,).
 
     first, second : int32 (P,) drivers of the two videos, places in `drivers`. first_face, second_face : int32 (P,)
     their targets, places in `targets`. target : int32 (P,) the one that the protocol counts the trial for, -1: none.
@@ -108,13 +113,13 @@ def collect(
 
     Parameters
     ----------
-    embeddings : (N, D), any norm. labels : of the same N videos. max_trials : a trial takes 17 bytes.
+    embeddings : (N, D), any norm. labels : of the same N videos. max_trials : a trial takes 25 bytes.
     side : tiles of side x side pairs are scored at once.
 
     Raises
     ------
     InputError
-        No trial at all, more than `max_trials` (use `summarise`), or shapes that do not fit.
+        No trial at all, more than `max_trials` (TooManyTrialsError), or shapes that do not fit.
     """
     unit = _checked(embeddings, labels)
     drivers, faces = labels.driver_code.astype(np.int32), labels.target_code.astype(np.int32)
@@ -123,7 +128,9 @@ def collect(
     for tile in tiles(labels, protocol, options, side):
         count += int(np.count_nonzero(tile.kind))
         if count > max_trials:
-            raise InputError(f"{protocol.name}: more than {max_trials:,} trials; use fewer videos, or `summarise`")
+            raise TooManyTrialsError(
+                f"{protocol.name}: more than {max_trials:,} trials; use fewer videos, or `summarise`"
+            )
     if not count:
         raise InputError(f"{protocol.name}: these {len(labels)} videos form no trial")
     score, genuine = np.empty(count, np.float32), np.empty(count, np.bool_)
@@ -143,12 +150,12 @@ def collect(
             (second_face, faces[tile.columns][None]),
         )
         if found == keep.size:
-            np.matmul(unit[tile.rows], unit[tile.columns].T, out=score[piece].reshape(keep.shape))
+            products(unit[tile.rows], unit[tile.columns], out=score[piece].reshape(keep.shape))
             genuine[piece].reshape(keep.shape)[:] = tile.kind == GENUINE
             for out, codes in sides:
                 out[piece].reshape(keep.shape)[:] = codes
         else:
-            score[piece] = (unit[tile.rows] @ unit[tile.columns].T)[keep]
+            score[piece] = products(unit[tile.rows], unit[tile.columns])[keep]
             genuine[piece] = tile.kind[keep] == GENUINE
             for out, codes in sides:
                 out[piece] = np.broadcast_to(codes, keep.shape)[keep]
@@ -181,6 +188,17 @@ class TrialSummary:
     auc: float
     error: float
     by_target: dict[str, float]
+
+    @property
+    def middles(self) -> Rates:
+        """(bins,) cosine in the middle of each bin."""
+        bins = len(self.genuine)
+        return np.asarray((np.arange(bins) + 0.5) * (2 / bins) - 1, np.float64)
+
+    def distance_ratio(self) -> float:
+        """As `TrialScores.distance_ratio`, from the middles of the bins."""
+        near, far = (1 - float(kind @ self.middles) / kind.sum() for kind in (self.genuine, self.impostor))
+        return near / far if far > 0 else float("nan")
 
     def error_rates(self) -> tuple[Rates, Rates, Rates]:
         """Thresholds (bins + 1,) from -1 to 1, and FAR and FRR when everything at or above one is accepted.
@@ -243,7 +261,7 @@ def summarise(
             held, target = _Binned(bins), tile.target
         if not tile.kind.any():
             continue
-        score = unit[tile.rows] @ unit[tile.columns].T
+        score = products(unit[tile.rows], unit[tile.columns])
         for one in (overall, held) if protocol.per_target else (overall,):
             one.add(score[tile.kind == GENUINE], score[tile.kind == IMPOSTOR])
     close()

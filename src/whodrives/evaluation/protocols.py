@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from whodrives.errors import InputError
 from whodrives.evaluation.labels import VideoLabels
 from whodrives.evaluation.metrics import roc_auc
+from whodrives.evaluation.ties import FINE_STEP, settle
 from whodrives.evaluation.trials import GENUINE, NONE, PROTOCOLS, ProtocolOptions, self_and_cross, tiles
 
 Labels = NDArray[Any]
@@ -115,9 +116,9 @@ def _pairs(
 
 
 def cosines(embeddings: NDArray[Any]) -> NDArray[np.float64]:
-    """(N, D) of any norm -> (N, N) cosines."""
+    """(N, D) of any norm -> (N, N) cosines, on steps of 2^-40 so that equal pairs tie (`ties`)."""
     unit = _unit(embeddings)
-    return unit @ unit.T
+    return settle(unit @ unit.T, FINE_STEP)
 
 
 def recording_pairs(

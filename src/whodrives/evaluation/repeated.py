@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -84,6 +86,17 @@ class Worth:
         self._count += 1
         self._shared += self.length / (valid or self.length) + 2 * common
         return self._count**2 / self._shared
+
+
+def read_calibration(card: Mapping[str, Any]) -> RepeatedLlr | None:
+    """The calibration of a card, None when it has none. Raises TypeError, ValueError or InputError when it is wrong."""
+    if not card.get("calibration"):
+        return None
+    fields = dict(card["calibration"])
+    one = LogisticLlr(**fields.pop("one"))
+    if not all(math.isfinite(number) for number in (one.scale, one.offset, one.low, one.high)):
+        raise ValueError("a number of the calibration is not finite")
+    return RepeatedLlr(one, **fields)
 
 
 def variance_parts(scores: ArrayLike) -> tuple[float, float]:

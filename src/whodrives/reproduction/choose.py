@@ -56,18 +56,36 @@ def choose_videos(
     Raises
     ------
     LayoutError, StoreError
-        The data cannot be read. InputError : no video is left, with what there would be.
+        The data cannot be read. InputError : no video is left, a generator has none, with what there would be; or an
+        option that such data have no use for.
     """
     store = FrameStore.open(data) if (data / HEADER).is_file() else None
+    given = [name for name, value in options.items() if value is not None] + ["layout"] * (layout != "auto")
     if store is not None:
+        if given:
+            raise InputError(
+                f"--{given[0]}: {data} is a frame store, which has its labels inside; leave the option out"
+            )
         records: Sequence[Record] = list(store.records)
         kind = "frame store"
     else:
         listing = list_dataset(data, layout, **options)
+        if listing.layout == "manifest":
+            for name in ("frames", "metadata"):
+                if name in given:
+                    raise InputError(f"--{name}: {data} has a manifest, which names every file; leave the option out")
         records, kind = listing.records, "simulated" if (data / SETTINGS).is_file() else listing.layout
     splits = {record.split for record in records}
     if split is None:
         split = "test" if "test" in splits else ""
+    of_split = [record for record in records if not split or record.split == split]
+    there = {record.generator for record in of_split}
+    unknown = [name for name in generators if name not in there]
+    if of_split and unknown:
+        raise InputError(
+            f"{data}: no video is left of the generator {unknown[0]!r}; there are "
+            f"{', '.join(sorted(there))}{' in the split ' + split if split else ''}"
+        )
     fits = wanted([record.generator for record in records], generators, include_originals)
     numbers = [n for n, record in enumerate(records) if fits[n] and (not split or record.split == split)]
     if not numbers:

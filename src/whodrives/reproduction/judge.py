@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from whodrives.evaluation.labels import VideoLabels
 from whodrives.evaluation.readers import Reader
 from whodrives.evaluation.report.parts import Provenance
 from whodrives.evaluation.report.result import EvaluationResult
+from whodrives.evaluation.twins import check_twin_labels
 from whodrives.reproduction.provenance import commit, data_digest, software, today
 from whodrives.training.subject import Subject, untrained_twin
 
@@ -41,6 +43,7 @@ def judge(
     mask_padding: bool = False,
     workers: int = 1,
     device: torch.device | str = "cpu",
+    restrictions: Mapping[str, str] | None = None,
     advance: Callable[[], object] = lambda: None,
 ) -> tuple[EvaluationResult, EmbeddedVideos]:
     """Evaluate a network.
@@ -49,8 +52,8 @@ def judge(
     ----------
     subject : the network. reader : the videos. settings : what is measured. data, data_kind, command, split, root : for
     the provenance. frozen : twins of the videos without motion. controls : of `CONTROLS`. content : recording -> label.
-    mask_padding : leave repeated frames of short videos out. workers : threads that decode. advance : called once a
-    video, those of `frozen` included.
+    mask_padding : leave repeated frames of short videos out. workers : threads that decode. restrictions : how the
+    videos were chosen, in words, for the report. advance : called once a video, those of `frozen` included.
 
     Returns
     -------
@@ -59,8 +62,13 @@ def judge(
     Raises
     ------
     InputError
-        No video could be read, or they form no trials.
+        No video could be read, they form no trials, a restriction has nothing to go by, or the videos of `frozen` are
+        no twins of the others. What can be told from labels is told before anything is decoded.
     """
+    named = VideoLabels.from_records(reader.records, content)
+    settings.check(named)
+    if frozen is not None:
+        check_twin_labels(named, VideoLabels.from_records(frozen.records))
     variants = {AS_IT_IS: Variant(subject.model)}
     for name in controls:
         model = untrained_twin(subject.model.config) if name == "untrained" else subject.model
@@ -85,5 +93,11 @@ def judge(
         software=software(),
     )
     labels = labels_of(reader, videos, content)
-    result = evaluate(videos, labels, settings, provenance, len(reader.records), subject.motion_gate, twins)
-    return result, videos
+    looked_at = {
+        **(restrictions or {}),
+        "mask_padding": "yes" if mask_padding else "no",
+        "windows": str(getattr(reader, "windows", "not known")),
+    }
+    total, gate = len(reader.records), subject.motion_gate
+    settings = replace(settings, calibration=subject.calibration)
+    return evaluate(videos, labels, settings, provenance, total, gate, twins, looked_at), videos

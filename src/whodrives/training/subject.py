@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from whodrives.data.store import FrameStore
+from whodrives.errors import InputError
+from whodrives.evaluation.repeated import RepeatedLlr, read_calibration
 from whodrives.models import PRESETS, FingerprintModel, ModelConfig, build_model
 from whodrives.training.checkpoint import is_checkpoint
 from whodrives.training.config import TrainConfig
 from whodrives.training.release import load_run
-from whodrives.training.weights import load_weights
+from whodrives.training.weights import WeightsError, load_weights
 from whodrives.video.contract import DEFAULT_CONTRACT, PreprocessingContract
 from whodrives.video.gate import DEFAULT_THRESHOLD
 
@@ -23,7 +27,8 @@ class Subject:
     """model : in evaluation mode. contract, length : its input, T frames. digest : 16 hex digits of the file.
 
     training_auc : pair AUC on its training drivers, None where not known. motion_gate : grey levels. config : of the
-    run, for a training checkpoint. seed : of the training, None where not known.
+    run, for a training checkpoint. seed : of the training, None where not known. calibration : of its scores, None
+    where its card has none.
     """
 
     name: str
@@ -35,6 +40,7 @@ class Subject:
     motion_gate: float = DEFAULT_THRESHOLD
     config: TrainConfig | None = None
     seed: int | None = None
+    calibration: RepeatedLlr | None = None
 
 
 def load_subject(source: str | Path) -> Subject:
@@ -71,7 +77,17 @@ def load_subject(source: str | Path) -> Subject:
         float(card.get("motion_gate", DEFAULT_THRESHOLD)),
         None,
         card.get("seed"),
+        _calibration_of(card, source),
     )
+
+
+def _calibration_of(card: Mapping[str, Any], source: str | Path) -> RepeatedLlr | None:
+    try:
+        return read_calibration(card)
+    except (TypeError, ValueError, KeyError, AttributeError, InputError) as error:
+        raise WeightsError(
+            f"{source}: the calibration in its card cannot be used ({error}); copy both again"
+        ) from error
 
 
 def _contract_of(config: TrainConfig) -> PreprocessingContract:

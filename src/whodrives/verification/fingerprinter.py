@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whodrives.errors import InputError
-from whodrives.evaluation.llr import LogisticLlr
-from whodrives.evaluation.repeated import RepeatedLlr
+from whodrives.evaluation.repeated import read_calibration
 from whodrives.verification.decision import Comparison, compare_embeddings
 from whodrives.verification.embedding import Embedding, ModelInfo, WindowInfo, window_problem
 from whodrives.verification.reading import VideoReading, resolve_crop
@@ -243,14 +242,3 @@ def read_model_info(card: Mapping[str, Any], digest: str) -> ModelInfo:
         motion_gate=gate,
         calibration=calibration,
     )
-
-
-def read_calibration(card: Mapping[str, Any]) -> RepeatedLlr | None:
-    """The calibration of a card, None when it has none. Raises TypeError, ValueError or InputError when it is wrong."""
-    if not card.get("calibration"):
-        return None
-    fields = dict(card["calibration"])
-    one = LogisticLlr(**fields.pop("one"))
-    if not all(math.isfinite(number) for number in (one.scale, one.offset, one.low, one.high)):
-        raise ValueError("a number of the calibration is not finite")
-    return RepeatedLlr(one, **fields)

@@ -172,7 +172,7 @@ def test_missing_parts_are_left_out_and_missing_controls_are_said() -> None:
 def test_untrained_controls_print_no_auc() -> None:
     assert control_words(parts.Control(0.4321, (0.4, 0.5), True, 0.61)) == "not trained (training AUC 0.61)"
     assert control_words(parts.Control(0.4321, training_auc=0.8)) == "0.432"
-    assert control_words(parts.Control(0.4321, trained=False)) == "not trained"
+    assert control_words(parts.Control(0.4321, trained=False)) == "not trained (training AUC not known)"
     assert control_words(parts.Control(0.5011)) == "0.501"
     for text in (page_of(full()), markdown_report(document_of(full())), latex_report(document_of(full()))):
         assert "not trained (training AUC 0.61)" in text

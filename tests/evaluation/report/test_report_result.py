@@ -43,7 +43,7 @@ def test_json_has_the_fields_of_evaluate() -> None:
         values
     )
     assert set(values["auc"]) == {"overall", "ci95", "per_generator", "per_target"}
-    assert set(values["tar_at_far"]["0.01"]) == {"tar", "threshold"}
+    assert set(values["tar_at_far"]["0.01"]) == {"tar", "threshold", "ci95"}
     assert values["tar_at_far"]["0.0001"] == {"not_measurable": "needs 10,000 impostor trials"}
     assert values["cllr"] is None
     assert to_dict(bare())["curves"] is None

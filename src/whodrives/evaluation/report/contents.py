@@ -38,7 +38,7 @@ def control_words(control: Control) -> str:
     if control.says_something:
         return shown(control.auc, control.ci95)
     if control.training_auc is None:
-        return "not trained"
+        return "not trained (training AUC not known)"
     return f"not trained (training AUC {control.training_auc:.2f})"
 
 
@@ -57,7 +57,8 @@ def _both(result: EvaluationResult) -> Section:
     others = {name: one for name, one in result.protocols.items() if name not in BOTH_PROTOCOLS}
     if others:
         grids.append(_others(others))
-    return Section("protocols", "Both protocols", grids=tuple(grids))
+    limits = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in result.restrictions.items())
+    return Section("protocols", "Both protocols", (f"Trials and videos. {limits}.",) if limits else (), tuple(grids))
 
 
 def _others(protocols: dict[str, Protocol]) -> Grid:
@@ -73,8 +74,8 @@ def _controls(result: EvaluationResult) -> Section:
     if not result.controls:
         return Section("controls", "Controls", ("No control was run: nothing here says what the AUC rests on.",))
     words = (
-        "The same trials with something taken away. A control whose network has not learned (training AUC under 0.8) "
-        "shows nothing, so its AUC is not printed.",
+        "The same trials with something taken away. A control whose network has not learned (training AUC under 0.8, "
+        "or not known) shows nothing, so its AUC is not printed.",
     )
     rows = tuple(
         (name, control_words(one), shown(one.training_auc), one.note or NOTHING)
@@ -85,18 +86,20 @@ def _controls(result: EvaluationResult) -> Section:
 
 
 def _verification(result: EvaluationResult) -> Section:
-    rows = [("equal error rate", shown(result.eer))]
+    rows = [("equal error rate", shown(result.eer, result.eer_ci95))]
     for far, entry in result.tar_at_far.items():
         value = (
             f"not measurable ({entry.not_measurable})"
             if isinstance(entry, NotMeasurable)
-            else f"{shown(entry.tar)} at score {entry.threshold:.4f}"
+            else f"{shown(entry.tar, entry.ci95)} at score {entry.threshold:.4f}"
         )
         rows.append((f"true accepts at {percent(far)} false accepts", value))
     rows += [(f"minDCF, {name}", shown(cost)) for name, cost in result.min_dcf.items()]
     rows.append(("Cllr, bits", "not calibrated" if result.cllr is None else shown(result.cllr)))
     rows.append(("minCllr, bits", shown(result.min_cllr)))
     rows.append(("coverage", percent(round(result.coverage, 4))))
+    if result.padded_share is not None:
+        rows.append(("repeated frames of short videos", percent(round(result.padded_share, 4))))
     words = (
         "Every rate counts all trials with the raw score; coverage is the share of videos on which the verifier would "
         "not abstain. Thresholds were found on these trials, so they are no operating points.",

@@ -14,6 +14,7 @@ from whodrives.evaluation.intervals import Interval
 from whodrives.evaluation.report.parts import (
     CURVE_POINTS,
     TABLE_RATES,
+    Bounds,
     Curves,
     DetPoints,
     Estimate,
@@ -79,11 +80,11 @@ def _needs(rate: float, trials: str) -> NotMeasurable:
     return NotMeasurable(f"needs {math.ceil(1 / rate - 1e-9):,} {trials}")
 
 
-def tar_entry(measured: TarAtFar) -> Tar | NotMeasurable:
-    """TAR at a FAR, or how many impostor trials it would take."""
+def tar_entry(measured: TarAtFar, ci95: Bounds | None = None) -> Tar | NotMeasurable:
+    """TAR at a FAR, or how many impostor trials it would take. ci95 : its interval, taken to hold the value."""
     if measured.tar is None or measured.threshold is None:
         return _needs(measured.target_far, "impostor trials")
-    return Tar(measured.tar, measured.threshold)
+    return Tar(measured.tar, measured.threshold, around(measured.tar, ci95))
 
 
 def fnir_entry(measured: FnirAtFpir) -> Fnir | NotMeasurable:
@@ -98,11 +99,16 @@ def subgroup_entry(attribute: str, measured: SubgroupResult, metric: str = "AUC"
     return Subgroup(
         attribute=attribute,
         values={str(name): value for name, value in measured.values.items()},
-        gap=measured.gap,
+        gap=measured.gap if len(measured.values) > 1 else None,
         metric=metric,
         trials={str(name): PairCounts(*counts) for name, counts in measured.trials.items()},
         skipped=tuple(str(name) for name in measured.skipped),
     )
+
+
+def around(value: float, ci95: Bounds | None) -> Bounds | None:
+    """An interval widened to hold `value`, where it rests on a part of the trials."""
+    return None if ci95 is None else (min(ci95[0], value), max(ci95[1], value))
 
 
 def estimate(interval: Interval) -> Estimate:

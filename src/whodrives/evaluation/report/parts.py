@@ -64,6 +64,10 @@ class Tar:
 
     tar: float
     threshold: float
+    ci95: Bounds | None = None
+
+    def __post_init__(self) -> None:
+        check_share(self.tar, "TAR", self.ci95)
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,9 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Control:
-    """AUC with something taken away. trained : whether its network learned anything; true where there is nothing to
-    train. training_auc : AUC on training drivers, None where there is nothing to train or it is not known."""
+    """AUC with something taken away. trained : whether its network is known to have learned something; true where there
+    is nothing to train. training_auc : AUC on training drivers, None where there is nothing to train or it is not
+    known."""
 
     auc: float | None
     ci95: Bounds | None = None
@@ -141,11 +146,12 @@ class Identification:
 
 @dataclass(frozen=True)
 class Subgroup:
-    """values : the metric of each subgroup. gap : best - worst. trials : of each. skipped : too few trials."""
+    """values : the metric of each subgroup. gap : best - worst, None for a single one. trials : of each. skipped : too
+    few trials."""
 
     attribute: str
     values: dict[str, float]
-    gap: float
+    gap: float | None
     metric: str = "AUC"
     trials: dict[str, PairCounts] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
@@ -211,11 +217,14 @@ class Histograms:
 
 @dataclass(frozen=True)
 class Matrix:
-    """values : (R, C) AUC of row (trained on) by column (tested on), None where not measured."""
+    """values : (R, C) AUC of row by column, None where not measured. row_word, column_word : what the generator of a
+    row and that of a column did."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
+    row_word: str = "trained on"
+    column_word: str = "tested on"
 
     def __post_init__(self) -> None:
         if not self.rows or not self.columns:

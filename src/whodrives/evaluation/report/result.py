@@ -33,6 +33,8 @@ from whodrives.evaluation.report.parts import (
 )
 
 SCHEMA_VERSION = 1
+# What `whodrives evaluate --json` says beside the result, of the call and not of what was measured.
+CALL_FIELDS = ("model", "data", "failed", "report")
 BOTH_PROTOCOLS = ("per_target_mean", "cross_target")
 
 
@@ -41,9 +43,11 @@ class EvaluationResult:
     """One model on one data set.
 
     protocol : name of the main one, a key of `protocols`; `auc` and `n_pairs` are of it. tar_at_far : by false-accept
-    rate, written as a number, such as "0.01". min_dcf : by cost model. cllr : bits, None until calibrated. coverage :
-    share of videos on which the verifier would decide; all other figures count every trial. protocols : both of
-    `BOTH_PROTOCOLS` and any other. controls : by name.
+    rate, written as a number, such as "0.01". min_dcf : by cost model. cllr : bits, of the scores as the network's card
+    calibrates them, None where it does not. coverage : share of videos on which the verifier would decide; all other
+    figures count every trial. protocols : both of `BOTH_PROTOCOLS` and any other. controls : by name. restrictions : on
+    trials, name -> words. padded_share : of all frames, those that repeat the last one of a short video; None: not
+    known.
 
     Raises InputError when one of both protocols is missing, or the main AUC differs from that of its protocol.
     """
@@ -70,6 +74,9 @@ class EvaluationResult:
     matrix: Matrix | None = None
     scaling: tuple[Scaling, ...] = ()
     motion_ratio: dict[str, MotionRatio] = field(default_factory=dict)
+    eer_ci95: Bounds | None = None
+    restrictions: dict[str, str] = field(default_factory=dict)
+    padded_share: float | None = None
 
     def __post_init__(self) -> None:
         missing = [name for name in BOTH_PROTOCOLS if name not in self.protocols]
@@ -83,8 +90,9 @@ class EvaluationResult:
         main = self.protocols[self.protocol].auc
         if main is None or abs(main - self.auc.overall) > 1e-9:
             raise InputError(f"the main AUC is {self.auc.overall}, but that of protocol {self.protocol!r} is {main}")
-        check_share(self.eer, "EER")
+        check_share(self.eer, "EER", self.eer_ci95)
         check_share(self.coverage, "coverage")
+        check_share(self.padded_share, "share of repeated frames")
 
 
 def _is_status(status: str) -> bool:
@@ -171,8 +179,9 @@ def to_dict(result: Result) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any]) -> Result:
-    """The result that `to_dict` was given. Raises InputError that names the field which is wrong."""
-    rest = dict(values)
+    """The result that `to_dict` was given, with or without `CALL_FIELDS` beside. Raises InputError that names the field
+    which is wrong."""
+    rest = {name: value for name, value in values.items() if name not in CALL_FIELDS}
     version, kind = rest.pop("schema_version", None), rest.pop("kind", None)
     if version != SCHEMA_VERSION:
         raise InputError(

@@ -9,12 +9,13 @@ from whodrives.evaluation.report.parts import Matrix, MotionRatio, Provenance, S
 
 
 def matrix_section(matrix: Matrix | None) -> list[Section]:
-    """Row = trained on, column = tested on."""
+    """AUC by the generator of a row and that of a column; what each did stands in the matrix."""
     if matrix is None:
         return []
     rows = tuple((name, *(shown(value) for value in row)) for name, row in zip(matrix.rows, matrix.values))
-    words = ("AUC. Row: the generator trained on; column: the generator tested on.",)
-    grid = Grid("AUC by training generator (row) and test generator (column)", ("trained on", *matrix.columns), rows)
+    words = (f"AUC. Row: the generator {matrix.row_word}; column: the generator {matrix.column_word}.",)
+    caption = f"AUC by the generator {matrix.row_word} (row) and the one {matrix.column_word} (column)"
+    grid = Grid(caption, (matrix.row_word, *matrix.columns), rows)
     return [Section("matrix", "Across generators", words, instead=(grid,))]
 
 
