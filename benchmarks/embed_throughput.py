@@ -1,18 +1,20 @@
 """Many short files to fingerprints: the loop over `Fingerprinter.embed`, the folder job, and a run that is killed.
 
     python benchmarks/embed_throughput.py make FOLDER [--files 500]
-    python benchmarks/embed_throughput.py speed FOLDER [--files 100] [--workers 1 2] [--rounds 2] [--device cpu]
+    python benchmarks/embed_throughput.py speed FOLDER [--files 100] [--workers 1 2] [--threads 1 2] [--rounds 2]
+        [--device cpu]
     python benchmarks/embed_throughput.py kill FOLDER [--files 500] [--workers 2]
 
 `make` renders 8 drivers and writes as many files as asked for, 256 x 256, H.264, 2.6 to 3.1 s, each of its own pixels.
 `speed` runs the command line in processes of its own, ways in turn, start-up included: `loop` is ``whodrives embed
-FILE... -o out.parquet``, which goes file by file with the tensor library's own threads; the others ``whodrives embed
-LIST -o out/ --workers N``. Memory is that of all processes of a way together, pages they share counted once.
+FILE... -o out.parquet``, which goes file by file with so many threads of the tensor library; the others ``whodrives
+embed --manifest LIST -o out/ --workers N`` (one with one thread). Beside the clock, the processor time of all processes
+of a way, which says more on a busy machine; memory is theirs together, pages they share counted once.
 `kill` kills -9 a run when half of the files are finished, goes on, and looks whether each stands exactly once, with the
 rows that `Fingerprinter.embed` gives for every tenth file.
 
-Exit status 1: `speed`, when the most processes are under 1.2 times the loop; `kill`, when a file is lost or doubled, a
-finished one was embedded again, or a row is off by more than 1e-4.
+Exit status 1: `speed`, when the most processes are under 1.2 times the faster loop; `kill`, when a file is lost or
+doubled, a finished one was embedded again, or a row is off by more than 1e-4.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import shutil
 import signal
 import statistics
@@ -93,45 +96,66 @@ def held(process: int) -> float:
     return total / 1024
 
 
-def run(words: list[str]) -> tuple[float, float]:
-    """Seconds and the most MiB that a call took."""
+def used(process: int) -> dict[int, float]:
+    """Processor seconds of a process and all below it."""
+    found = {}
+    for one in tree(process):
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            found[one] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError, ValueError):
+            continue
+    return found
+
+
+def run(words: list[str], threads: int | None) -> tuple[float, float, float]:
+    """Seconds by the clock, processor seconds of all processes, and the most MiB, that a call took."""
+    more = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     with tempfile.TemporaryFile() as out:
         start = time.perf_counter()
-        process = subprocess.Popen([*WHODRIVES, *words, "--json"], stdout=out, stderr=subprocess.STDOUT)
-        most = 0.0
+        process = subprocess.Popen(
+            [*WHODRIVES, *words, "--json"], stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **more}
+        )
+        most, worked = 0.0, dict[int, float]()
         while process.poll() is None:
             most = max(most, held(process.pid))
+            worked |= used(process.pid)
             time.sleep(0.25)
         took = time.perf_counter() - start
         out.seek(0)
         if process.returncode:
             raise SystemExit(f"{words[0]} ended with {process.returncode}: {out.read().decode()[-2000:]}")
-    return took, most
+    return took, sum(worked.values()), most
 
 
-def speed(names: list[Path], workers: list[int], rounds: int, more: list[str], work: Path) -> int:
+def speed(
+    names: list[Path], workers: list[int], threads: list[int], rounds: int, more: list[str], work: Path
+) -> int:
     """Files a second of each way."""
     manifest = work / "list.csv"
     write_list(manifest, names)
-    ways = {"loop": ["embed", *map(str, names), "-o", str(work / "out.parquet"), *more]}
+    loop = ["embed", *map(str, names), "-o", str(work / "out.parquet"), *more]
+    ways: dict[str, tuple[list[str], int | None]] = {f"loop, {count} threads": (loop, count) for count in threads}
     for count in workers:
-        ways[f"{count} process{'es' if count > 1 else ''}"] = [
-            "embed", "--manifest", str(manifest), "-o", f"{work / 'out'}/", "--workers", str(count), *more,
-        ]  # fmt: skip
+        words = ["embed", "--manifest", str(manifest), "-o", f"{work / 'out'}/", "--workers", str(count), *more]
+        ways[f"{count} processes"] = (words, 1 if count == 1 else None)
     times: dict[str, list[float]] = {way: [] for way in ways}
-    most: dict[str, float] = dict.fromkeys(ways, 0.0)
-    for _ in range(rounds):
-        for way, words in ways.items():
-            shutil.rmtree(work / "out", ignore_errors=True)
-            took, memory = run(words)
-            times[way].append(took)
-            most[way] = max(most[way], memory)
     print(f"{len(names)} files, {rounds} rounds in turn, start-up included")
+    for _ in range(rounds):
+        for way, (words, count) in ways.items():
+            shutil.rmtree(work / "out", ignore_errors=True)
+            took, worked, memory = run(words, count)
+            times[way].append(took)
+            print(
+                f"  {way:16} {took:6.1f} s, {len(names) / took:5.2f} files/s   {worked / len(names) * 1e3:5.0f} ms of "
+                f"processor a file   at most {memory:.0f} MiB",
+                flush=True,
+            )
+    best = min(statistics.median(times[way]) for way in ways if way.startswith("loop"))
     ratio = 0.0
     for way, values in times.items():
-        rates = ", ".join(f"{len(names) / value:.2f}" for value in values)
-        ratio = statistics.median(a / b for a, b in zip(times["loop"], values))
-        print(f"  {way:12} {rates} files/s   {ratio:.2f} times the loop   at most {most[way]:.0f} MiB")
+        ratio = best / statistics.median(values)
+        print(f"  {way:16} {ratio:.2f} times as fast as the faster loop")
     return int(ratio < WANTED)
 
 
@@ -198,6 +222,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--files", type=int)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--device")
     options = parser.parse_args()
@@ -209,7 +234,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         if options.what == "speed":
-            return speed(names, options.workers, options.rounds, more, work)
+            return speed(names, options.workers, options.threads, options.rounds, more, work)
         return kill(names, max(options.workers), more, work)
 
 

@@ -177,7 +177,7 @@ def _cluster(address: str, workers: int | None) -> Iterator[Any]:
             )
         elif begun:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # Ray raises that very class, among others
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{address}: no Ray cluster can be used there ({reason}); `ray status` tells more") from error
     try:
