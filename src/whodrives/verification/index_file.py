@@ -18,7 +18,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,6 +102,11 @@ class IndexInfo:
         return cls(**values)
 
 
+def decode_name(text: bytes) -> str:
+    """A stored name; bytes that are no text stay as they are in paths of the system."""
+    return text.decode("utf-8", "surrogateescape")
+
+
 def write_preamble(file: IO[bytes], info: IndexInfo) -> None:
     """Write the footer where it belongs, then the preamble, which makes the file an index."""
     _, end = offsets(sections(info.count, info.dim, info.name_bytes))
@@ -181,19 +185,26 @@ class IndexFile:
             raise IndexDamageError(f"{self.path}: was cut off while it was open; build it again")
         return raw
 
-    @cached_property
-    def _name_ends(self) -> NDArray[np.uint64]:
-        return self.section("name_ends")
+    def value(self, name: str, row: int) -> int:
+        """One number of a section with a number a row; read, as `templates`."""
+        kind = self._parts[name][0]
+        return int(np.frombuffer(self._read(self._places[name] + kind.itemsize * row, kind.itemsize), kind)[0])
 
     def name_bytes(self, row: int) -> bytes:
         """The UTF-8 of a row's name; damaged ends give something that the row's checksum does not fit."""
-        start = int(self._name_ends[row - 1]) if row else 0
-        stop = min(int(self._name_ends[row]), self.info.name_bytes)
-        first = self._places["names"]
-        return self._map[first + start : first + max(stop, start)]
+        start = self.value("name_ends", row - 1) if row else 0
+        stop = min(self.value("name_ends", row), self.info.name_bytes)
+        return self._read(self._places["names"] + start, stop - start) if start < stop else b""
 
-    def release_rows(self) -> None:
-        """Let go of all but what every search reads: a few rows of a search lie on pages all over the file."""
+    def names(self) -> Iterator[str]:
+        """All names, in the order of the rows."""
+        start = 0
+        for stop in self.section("name_ends"):
+            yield decode_name(self._read(self._places["names"] + start, int(stop) - start))
+            start = int(stop)
+
+    def release_labels(self) -> None:
+        """Let go of the labels, which only filters and checks read."""
         if hasattr(self._map, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
             start = self._places["groups"]
             self._map.madvise(mmap.MADV_DONTNEED, start, len(self._map) - start)

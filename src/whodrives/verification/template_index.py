@@ -16,7 +16,7 @@ from whodrives.errors import InputError
 from whodrives.verification.coarse import CoarseRows, coarse_rows
 from whodrives.verification.embedding import ModelInfo, require_same_weights
 from whodrives.verification.errors import IndexDamageError
-from whodrives.verification.index_file import IndexFile, IndexInfo
+from whodrives.verification.index_file import IndexFile, IndexInfo, decode_name
 from whodrives.verification.index_labels import Label, allowed_groups, allowed_scopes
 from whodrives.verification.index_write import row_check
 from whodrives.verification.top_k import Best, exact_top_k
@@ -83,10 +83,6 @@ class TemplateIndex:
     @cached_property
     def _scopes(self) -> NDArray[np.uint16]:
         return self._file.section("scopes")
-
-    @cached_property
-    def _checks(self) -> NDArray[np.uint32]:
-        return self._file.section("checks")
 
     @cached_property
     def _coarse(self) -> CoarseRows:
@@ -161,7 +157,7 @@ class TemplateIndex:
             self._file.require_live()
             raise self._damaged("what a search reads first has changed")
         hits = [self._hits(best, compared) for best in found]
-        self._file.release_rows()
+        self._file.release_labels()
         # Last, so that nothing of a file that was overwritten meanwhile gets out.
         self._file.require_live()
         return hits
@@ -196,8 +192,9 @@ class TemplateIndex:
         """(n, D) templates of ascending rows, checked. Raises IndexDamageError or StaleIndexError."""
         stored = self._file.templates(rows)
         for row, template in zip(rows.tolist(), stored, strict=True):
-            labels = (int(self._groups[row]), int(self._scopes[row]), int(self.origins[row]))
-            if row_check(template.tobytes(), self._file.name_bytes(row), *labels) != self._checks[row]:
+            labels = (int(self._groups[row]), int(self._scopes[row]), self._file.value("origins", row))
+            name = self._file.name_bytes(row)
+            if row_check(template.tobytes(), name, *labels) != self._file.value("checks", row):
                 self._file.require_live()
                 raise self._damaged(f"template {row + 1} has changed")
         return stored.astype(np.float64)
@@ -208,11 +205,11 @@ class TemplateIndex:
 
     def name(self, row: int) -> str:
         """The name of a row."""
-        return self._file.name_bytes(row).decode("utf-8", "surrogateescape")
+        return decode_name(self._file.name_bytes(row))
 
     def names(self) -> Iterator[str]:
         """All names, in the order of the rows."""
-        return (self.name(row) for row in range(self.info.count))
+        return self._file.names()
 
     def label(self, row: int) -> Label:
         """Group and scopes of a row."""

@@ -19,11 +19,12 @@ from whodrives.verification.coarse import CoarseQueries, CoarseRows, coarse_quer
 from whodrives.verification.search_threads import search_threads, thread_count
 
 Rows = NDArray[np.int64]
-# At most so many rows, and coarse scores, at a time and thread: 8 MB of bytes, 2 MB of scores.
-BLOCK, SCORES = 32768, 1 << 19
+Block = slice | Rows
+# At most so many rows, and coarse scores, at a time and thread: 8 MB of bytes, 512 KB of scores.
+BLOCK, SCORES = 32768, 1 << 17
 # Many windows at once still take blocks of so many rows.
 LEAST = 2048
-# Under this share of wanted rows in a block they are picked out first, over it all are scored.
+# Under this share of wanted rows they are picked out first, over it all are scored.
 _SPARSE = 0.15
 _LOWEST = float(np.finfo(np.float32).min)
 
@@ -51,8 +52,8 @@ class _Pool:
     rows: Rows = field(default_factory=lambda: np.empty(0, np.int64))
     scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
-    def take(self, scores: NDArray[np.float32], start: int, picked: Rows | None) -> None:
-        """Keep the rows of a block that may be among the best, and raise the floor; `picked` are their places in it."""
+    def take(self, scores: NDArray[np.float32], rows: Block) -> None:
+        """Keep the rows of a block that may be among the best, and raise the floor."""
         if self.floor == _LOWEST and len(scores) >= self.k:
             # The best of each of many parts are so many rows: cheaper than sorting all.
             parts = min(max(4 * self.k, 256), len(scores))
@@ -65,7 +66,7 @@ class _Pool:
         hits = np.flatnonzero(scores >= floor)
         if not len(hits):
             return
-        self._add((hits if picked is None else picked[hits]) + start, scores[hits])
+        self._add(hits + rows.start if isinstance(rows, slice) else rows[hits], scores[hits])
 
     def merge(self, other: _Pool) -> None:
         """Take what another thread found in other rows."""
@@ -109,8 +110,12 @@ def exact_top_k(
     if trim is not None:
         longest = float(np.linalg.norm(queries, axis=1).max())
         margins = np.array([margins.max() + len(queries) * 2.0**-21 * longest])
+    picked = None
+    if keep is not None and np.count_nonzero(keep) < _SPARSE * len(keep):
+        picked, keep = np.flatnonzero(keep), None
+    count = len(coarse.codes) if picked is None else len(picked)
     block = max(min(BLOCK, SCORES // max(len(queries), 1)), LEAST)
-    todo = deque(range(0, len(coarse.codes), block))
+    todo = deque(range(0, count, block))
     workers = min(thread_count(), len(todo) // 2)
 
     def work(_: int) -> list[_Pool]:
@@ -120,7 +125,8 @@ def exact_top_k(
                 start = todo.popleft()
             except IndexError:
                 return pools
-            _scan(pools, asked, coarse, slice(start, start + block), keep, trim)
+            rows: Block = slice(start, start + block)
+            _scan(pools, asked, coarse, rows if picked is None else picked[rows], keep, trim)
 
     if workers < 2:
         pools = work(0)
@@ -140,27 +146,21 @@ def _scan(
     pools: list[_Pool],
     asked: CoarseQueries,
     coarse: CoarseRows,
-    rows: slice,
+    rows: Block,
     keep: NDArray[np.bool_] | None,
     trim: int | None,
 ) -> None:
     """Score a block of rows coarsely, and let every pool take what may be among its best."""
-    part, scales, along = coarse.tensor[rows], coarse.scales[rows], coarse.along[rows]
-    wanted = picked = None
-    if keep is not None:
-        wanted = keep[rows]
-        share = np.count_nonzero(wanted) / len(wanted)
-        if share == 0:
-            return
-        if share < _SPARSE:
-            picked, wanted = np.flatnonzero(wanted), None
-            part, scales, along = part[torch.from_numpy(picked)], scales[picked], along[picked]
-    products = whole_products(asked.codes, part)
+    wanted = None if keep is None else keep[rows]
+    if wanted is not None and not wanted.any():
+        return
+    products = whole_products(asked.codes, coarse.tensor[rows if isinstance(rows, slice) else torch.from_numpy(rows)])
+    scales, along = coarse.scales[rows], coarse.along[rows]
     each = (asked.scores(number, one, scales, along) for number, one in enumerate(products))
     for pool, scores in zip(pools, each if trim is None else [middle_mean(np.stack([*each]), trim)]):
         if wanted is not None:
             scores[~wanted] = -np.inf
-        pool.take(scores, rows.start, picked)
+        pool.take(scores, rows)
 
 
 def middle_mean(scores: NDArray[np.floating], trim: int) -> NDArray[np.floating]:
