@@ -30,5 +30,6 @@ def export(model: str, out: Path, as_json: bool) -> None:
         return
     print_lines(
         f"{done.path}: {done.size / 1e6:.1f} MB, operator set {done.opset}, weights {done.digest}",
-        f"  embeddings {done.difference:.1e} from the network's own; those of different clips {done.spread:.1e} apart",
+        f"  embeddings {done.difference:.1e} (at most {done.largest:.1e}) from the network's own; "
+        f"those of different clips {done.spread:.1e} apart",
     )

@@ -29,7 +29,9 @@ def nearest_positions(nodes: Tensor, k: int, include_self: bool = True) -> Tenso
         unit = F.normalize(nodes, dim=2, eps=1e-12)
         similarity = torch.bmm(unit, unit.transpose(1, 2))
         if not include_self:
-            similarity.diagonal(dim1=1, dim2=2).fill_(float("-inf"))
+            # Not through a view of the diagonal, which cannot be exported.
+            itself = torch.eye(nodes.shape[1], dtype=torch.bool, device=nodes.device)
+            similarity.masked_fill_(itself, float("-inf"))
         return similarity.topk(k, dim=2, sorted=False).indices
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from whodrives.errors import WhodrivesError
-from whodrives.training.weights import Weights, WeightsError, load_weights
+from whodrives.training import weights
+from whodrives.training.weights import Weights, WeightsError
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -67,7 +68,7 @@ def open_weights(source: str | Path = "bundled") -> Weights | OnnxWeights:
     """Weights for embedding: what `load_weights` takes, or an exported `.onnx` file."""
     if Path(source).suffix.lower() == SUFFIX:
         return load_onnx(source)
-    return load_weights(source)
+    return weights.load_weights(source)
 
 
 def load_onnx(path: str | Path) -> OnnxWeights:
