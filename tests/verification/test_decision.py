@@ -172,3 +172,9 @@ def test_to_dict_is_json_with_the_promised_keys() -> None:
     assert promised <= set(values)
     assert values["model"] == {"name": "fake", "version": "1", "digest": "feedfeedfeedfeed"}
     assert values["contract"]["digest"] == PreprocessingContract().digest()
+    probe = embedding(rows(0.9))
+    info = probe.videos[0]
+    scored = [{"path": info.path, "crop": list(info.crop)}]
+    both = compare_embeddings(probe, probe).to_dict()["videos"]
+    for found in (values["videos"], json.loads(json.dumps(both))[:1], json.loads(json.dumps(both))[1:]):
+        assert found == scored

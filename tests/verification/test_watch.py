@@ -43,6 +43,7 @@ def test_every_look_is_a_window_of_the_offline_path(fp: Fingerprinter, tmp_path:
     calibration = fp.model.calibration
     assert calibration is not None
     assert last.llr == pytest.approx(float(calibration.llr(last.mean, last.worth)))
+    assert {one.crop for one in found} == {offline.videos[0].crop}
     assert all(one.compute >= 0 and one.reconnects == one.overrun == 0 for one in found)
 
 
@@ -84,8 +85,9 @@ def test_weights_without_calibration_say_so(fp: Fingerprinter, tmp_path: Path) -
 
 
 def test_update_is_plain_json() -> None:
-    update = WatchUpdate(2.56, 0.5, None, "accept", 0.5, 3.0, 1.0, 1.0, None, 0.01)
-    assert json.loads(json.dumps(update.to_dict())) == dataclasses.asdict(update)
+    update = WatchUpdate(2.56, 0.5, None, "accept", 0.5, 3.0, 1.0, 1.0, None, 0.01, (0, 0, 64, 64))
+    values = json.loads(json.dumps(update.to_dict()))
+    assert values == {**dataclasses.asdict(update), "crop": [0, 0, 64, 64]}
 
 
 def test_template_is_of_the_same_weights(fp: Fingerprinter, tmp_path: Path) -> None:

@@ -36,6 +36,14 @@ class WindowScore:
 
 
 @dataclass(frozen=True)
+class ScoredVideo:
+    """Which square `crop` (x, y, side, side) of the upright frames of a video was scored: with several faces, whose."""
+
+    path: str
+    crop: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
 class Threshold:
     """Smallest accepted `score` at the nominal false-accept rate `far`, measured on means of `windows` windows."""
 
@@ -64,6 +72,7 @@ class Decision:
     contract: PreprocessingContract
     claimed: str = ""
     warnings: tuple[str, ...] = ()
+    videos: tuple[ScoredVideo, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.decision}: {self.reason}"
@@ -80,6 +89,7 @@ class Decision:
             "reason": self.reason,
             "claimed": self.claimed,
             **provenance(self.model, self.contract),
+            "videos": [asdict(video) for video in self.videos],
             "warnings": list(self.warnings),
         }
 
@@ -101,6 +111,7 @@ class Comparison:
     warnings: tuple[str, ...]
     model: ModelInfo
     contract: PreprocessingContract
+    videos: tuple[ScoredVideo, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.decision}: {self.reason}"
@@ -116,6 +127,7 @@ class Comparison:
             "n_windows": list(self.n_windows),
             "reason": self.reason,
             **provenance(self.model, self.contract),
+            "videos": [asdict(video) for video in self.videos],
             "warnings": list(self.warnings),
         }
 
@@ -150,6 +162,7 @@ class Identification:
     model: ModelInfo
     contract: PreprocessingContract
     warnings: tuple[str, ...] = ()
+    videos: tuple[ScoredVideo, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name or self.decision}: {self.reason}"
@@ -169,6 +182,7 @@ class Identification:
             "windows": [asdict(window) for window in self.windows],
             "reason": self.reason,
             **provenance(self.model, self.contract),
+            "videos": [asdict(video) for video in self.videos],
             "warnings": list(self.warnings),
         }
 
@@ -234,6 +248,7 @@ def verify_against(probe: Embedding, template: NDArray[np.float32], claimed: str
         contract=probe.contract,
         claimed=claimed,
         warnings=probe.warnings,
+        videos=scored_videos(probe),
     )
 
 
@@ -275,6 +290,7 @@ def identify_against(
         model=probe.model,
         contract=probe.contract,
         warnings=probe.warnings,
+        videos=scored_videos(probe),
     )
 
 
@@ -311,7 +327,13 @@ def compare_embeddings(a: Embedding, b: Embedding, far: float | None = None) -> 
         warnings=tuple(warnings),
         model=a.model,
         contract=a.contract,
+        videos=(*scored_videos(a), *scored_videos(b)),
     )
+
+
+def scored_videos(probe: Embedding) -> tuple[ScoredVideo, ...]:
+    """What of each video was scored."""
+    return tuple(ScoredVideo(video.path, video.crop) for video in probe.videos)
 
 
 def video_score(probe: Embedding, scores: NDArray[np.float32]) -> float | None:

@@ -41,6 +41,8 @@ class WatchUpdate:
         Seconds where the present driver began, in the one update that found a change.
     compute : float
         Seconds of work from the moment the window's last frame was taken.
+    crop : tuple of 4 int
+        The square (x, y, side, side) that is scored, in pixels of the upright frame.
     reconnects, overrun : int
         Breaks of the stream so far; pictures let go because they came faster than they were looked at.
     """
@@ -55,6 +57,7 @@ class WatchUpdate:
     worth: float
     changed_at: float | None
     compute: float
+    crop: tuple[int, int, int, int]
     reconnects: int = 0
     overrun: int = 0
 
@@ -135,6 +138,7 @@ class Watch:
                 worth=evidence.worth if evidence else 0.0,
                 changed_at=None if changed is None else changed / self._fps,
                 compute=self._clock() - self._frames.taken,
+                crop=self._frames.crop,
                 reconnects=getattr(self._source, "reconnects", 0),
                 overrun=getattr(self._source, "overrun", 0),
             )

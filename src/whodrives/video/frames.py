@@ -124,6 +124,11 @@ class FrameStream:
         return self._source.nominal_fps
 
     @property
+    def crop(self) -> tuple[int, int, int, int]:
+        """The square (x, y, side, side) in use, in pixels of the upright frame; zeros before the first frame."""
+        return self._crop
+
+    @property
     def report(self) -> VideoReport:
         """The report; `InputError` while the stream has not been read to its end."""
         if self._report is None:

@@ -131,8 +131,8 @@ class LiveSource(Decoder):
 
     def _ended(self, seconds: float) -> bool:
         """Whether a connection of so many seconds was a recording, shown to its end: again it would show the same."""
-        declared = getattr(self._container, "duration", None)
-        return bool(declared) and seconds + _LAST_SECOND >= declared / 1_000_000
+        declared: int = getattr(self._container, "duration", None) or 0
+        return declared > 0 and seconds + _LAST_SECOND >= declared / 1_000_000
 
     def _again(self) -> bool:
         """Open the stream once more within the patience; False: it is over."""
