@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from whodrives.errors import InputError
+from whodrives.evaluation import intervals
 from whodrives.evaluation.intervals import (
     Interval,
     metric_interval,
@@ -299,3 +300,21 @@ def test_coverage_in_a_small_experiment() -> None:
     assert 0.88 <= np.mean([one.holds(truth) for one in intervals]) <= 1.0
     assert 0.88 <= np.mean([one.holds(truth_target) for one in by_target]) <= 1.0
     assert np.mean([one.half_width for one in intervals]) < 0.15, "intervals must not cover by saying nothing"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_names_numbers_and_far_apart_numbers_of_people_are_one(seed: int) -> None:
+    study = Study(seed)
+    pairs = study.pairs()
+    expected = pairs_interval(pairs)
+    names = np.unique(np.concatenate((pairs.first, pairs.second)))
+    for stretch in (1, 7, 1 << 40):
+        first, second = (np.searchsorted(names, side) * stretch for side in (pairs.first, pairs.second))
+        assert pairs_interval(replace(pairs, first=first, second=second)) == expected
+
+
+def test_many_scores_are_ranked_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = Study(5).pairs()
+    few = pairs_interval(pairs)
+    monkeypatch.setattr(intervals, "MANY", 1)
+    assert pairs_interval(pairs) == few

@@ -59,8 +59,22 @@ class Leaves:
         return leave_one_out_interval(self.value, self.left_out, self.faces, shared, level, share)
 
 
+# Ends of trials that are numbers below this are counted off; others are sorted, which takes several times as long.
+MOST_CODES = 1 << 24
+# From so many values on it pays to sort them first: the search then walks through memory in order.
+MANY = 1 << 16
+
+
 def _rank(values: Scores, among: Scores) -> NDArray[np.float64]:
     """How many of `among` (ascending) lie below each value; ties count half."""
+    if values.ndim == 1 and len(values) > MANY:
+        order, out = np.argsort(values), np.empty(len(values))
+        out[order] = _rank_in_order(values[order], among)
+        return out
+    return _rank_in_order(values, among)
+
+
+def _rank_in_order(values: Scores, among: Scores) -> NDArray[np.float64]:
     return (np.searchsorted(among, values, side="left") + np.searchsorted(among, values, side="right")) / 2
 
 
@@ -74,6 +88,14 @@ class _Ends:
 
     @classmethod
     def make(cls, first: NDArray[Any], second: NDArray[Any]) -> _Ends:
+        sides = first, second
+        if len(first) and all(
+            np.issubdtype(side.dtype, np.integer) and side.min() >= 0 and side.max() < MOST_CODES for side in sides
+        ):
+            seen = np.bincount(first, minlength=int(second.max()) + 1) > 0
+            seen[second] = True
+            place = np.cumsum(seen) - 1
+            return cls(int(seen.sum()), place[first], place[second])
         names, codes = np.unique(np.concatenate((first, second)), return_inverse=True)
         return cls(len(names), codes[: len(first)], codes[len(first) :])
 
@@ -83,6 +105,8 @@ class _Ends:
         two = np.flatnonzero(first != second)
         pairs, member = np.concatenate((np.arange(len(first)), two)), np.concatenate((first, second[two]))
         edges = np.cumsum(np.bincount(member, minlength=self.count))[:-1]
+        if self.count <= 1 << 16:
+            member = member.astype(np.uint16)  # which NumPy sorts by radix
         return np.split(pairs[np.argsort(member, kind="stable")], edges)
 
     def total(self, influence: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -42,6 +43,20 @@ def control_words(control: Control) -> str:
     return f"not trained (training AUC {control.training_auc:.2f})"
 
 
+def _restrictions(result: EvaluationResult) -> str:
+    return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in result.restrictions.items())
+
+
+def _provenance(result: EvaluationResult) -> Section:
+    """With the restrictions once more: LaTeX prints tables alone."""
+    section = provenance_section(result.provenance)
+    if not result.restrictions:
+        return section
+    (grid,) = section.grids
+    rows = (*grid.rows, ("trials and videos", _restrictions(result)))
+    return replace(section, grids=(replace(grid, rows=rows),))
+
+
 def _both(result: EvaluationResult) -> Section:
     pair = [result.protocols[name] for name in BOTH_PROTOCOLS]
     rows = [
@@ -57,7 +72,7 @@ def _both(result: EvaluationResult) -> Section:
     others = {name: one for name, one in result.protocols.items() if name not in BOTH_PROTOCOLS}
     if others:
         grids.append(_others(others))
-    limits = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in result.restrictions.items())
+    limits = _restrictions(result)
     return Section("protocols", "Both protocols", (f"Trials and videos. {limits}.",) if limits else (), tuple(grids))
 
 
@@ -227,7 +242,7 @@ def evaluation_document(result: EvaluationResult) -> Document:
         *matrix_section(result.matrix),
         *scaling_section(result.scaling),
         *motion_section(result.motion_ratio),
-        provenance_section(origin),
+        _provenance(result),
     )
     lead = f"AUC {shown(result.auc.overall, result.auc.ci95)} ({result.protocol})"
     return Document(origin.model, f"Evaluation of {origin.model}", lead, words, sections)
