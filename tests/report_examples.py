@@ -156,3 +156,15 @@ def table(name: str = "keypoint", kind: str = "simulated") -> TableResult:
         provenance=provenance(kind),
         notes=("One seed " + name,),
     )
+
+
+def panel(name: str = "warp") -> parts.Panel:
+    """Ours on two of three generators, beside a published baseline on all three."""
+    return parts.Panel(
+        f"trained on {name}",
+        ("warp", "mesh", "keypoint"),
+        (
+            parts.Line("ours, simulated", "ours", (0.7, None, 0.6), ((0.6, 0.8), None, (0.5, 0.7))),
+            parts.Line("published, NVFAIR: NVFAIR baseline", "baseline", (0.87, 0.84, 0.82), (None,) * 3),
+        ),
+    )

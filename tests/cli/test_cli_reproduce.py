@@ -79,11 +79,18 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
         yield Study(root)
 
 
+def read_evaluation(study: Study) -> EvaluationResult:
+    (path,) = study.out.glob("runs/feat_diff-*/seed-1/evaluation-*.json")
+    found = read_result(path)
+    assert isinstance(found, EvaluationResult)
+    return found
+
+
 def test_without_time_nothing_is_run_and_that_is_said(study: Study) -> None:
     assert study.first.status == 1
     (table,) = study.first.json["tables"]
     rows = {row["label"]: row["cells"] for row in table["rows"]}
-    assert rows["differences"]["overall"]["status"] == "not run (no estimate yet)"
+    assert rows["differences"]["overall"]["status"] == "not run (estimated under 0.1 h)"
     assert rows["differences"]["overall"]["published"] == 0.877
     assert rows["another system"] == {
         "overall": {"value": None, "ci95": None, "seeds": [], "published": 0.87, "status": "ok"},
@@ -105,6 +112,8 @@ def test_a_table_has_our_figures_in_columns_of_their_own(study: Study) -> None:
     assert overall.ci95[0] <= overall.value <= overall.ci95[1]
     assert ours["FV2V"].value is None
     assert ours["FV2V"].published == 0.869
+    assert result.provenance.data_sha256 == read_evaluation(study).provenance.data_sha256
+    assert len(result.provenance.data_sha256 or "") == 64
     assert any("differences minus one frame, paired over people" in note for note in result.notes)
     text = (study.out / "little" / "report.md").read_text()
     assert "published, NVFAIR" in text
@@ -251,6 +260,8 @@ def test_analyses_of_trained_and_untrained_networks(study: Study) -> None:
         assert f"F5C, untrained: {stage}" in labels
     assert "ResNet-18, untrained: layer4" in labels
     assert any("Not trained yet" in note and "ResNet-18" in note for note in motion["notes"])
+    assert len(motion["provenance"]["data_sha256"]) == 64
+    assert motion["provenance"]["data_sha256"] == probes["provenance"]["data_sha256"]
     first = motion["rows"][0]["cells"]["motion ratio"]
     assert first["ci95"][0] <= first["value"] <= first["ci95"][1]
     rows = {row["label"]: row["cells"] for row in probes["rows"]}

@@ -1,15 +1,22 @@
 """Tables, rows and recipes as files; runs by their content; the queue with its budget."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+import torch
 
 from whodrives.data.lock import locked
 from whodrives.errors import InputError
+from whodrives.reproduction import pace
+from whodrives.reproduction.material import Material
 from whodrives.reproduction.queue import states, work
-from whodrives.reproduction.runs import make_run, recipe_names, row_config, run_key
+from whodrives.reproduction.reproduce import plan
+from whodrives.reproduction.runs import Run, make_run, recipe_names, row_config, run_key
 from whodrives.reproduction.tables import ROWS, load_table, read_table, table_names
+from whodrives.training.config import TrainConfig
 
 TINY = """
 [data]
@@ -169,3 +176,57 @@ def test_pace_is_that_of_the_log(tiny: Path, tmp_path: Path) -> None:
     assert hours[0] is not None
     assert hours[0] == hours[1] > 0
     assert hours[2] is None, "the pace of another backbone says nothing"
+    asked = []
+
+    def timed(run: Run) -> float:
+        asked.append(run.name)
+        return 60.0
+
+    hours = [state.hours for state in states([f5c, static, resnet], timed)]
+    assert asked == [resnet.name], "where a pace is known nothing is timed"
+    assert hours[2] == pytest.approx(6 * 60 / 3600)
+
+
+def test_an_unknown_pace_is_timed_once_for_each_backbone(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = pace.seconds_a_frame
+    timed = []
+
+    def counted(config: TrainConfig, device: torch.device) -> float:
+        timed.append(config.model.backbone)
+        return whole(config, device)
+
+    monkeypatch.setattr(pace, "seconds_a_frame", counted)
+    names = ("feat_diff", "static", "resnet18_feat_diff", "resnet18_static")
+    runs = [make_run(tmp_path, name, row_config(name, tiny, {}, 1)) for name in names]
+    before = torch.get_num_threads(), torch.get_rng_state()
+    hours = [state.hours for state in states(runs, pace.Paces())]
+    assert timed == ["f5c", "resnet18"]
+    assert all(one is not None and 0 < one < 1 for one in hours)
+    # 36 times the multiplications a frame; on a CPU several times as long.
+    assert hours[2] > hours[0]
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+    def refuse(config: TrainConfig, device: torch.device) -> float:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(pace, "seconds_a_frame", refuse)
+    assert pace.Paces()(runs[0]) is None
+
+
+def test_networks_for_other_columns_wait_behind_the_rows(tiny: Path, tmp_path: Path) -> None:
+    material = Material("simulated", "", {}, ("mesh", "keypoint"), cast(Any, None))
+    planned = plan([load_table("table2")], material, tiny, (1, 2), tmp_path)
+    assert {row.experiment for row in planned.transfer} == {"pixel_diff", "feat_diff"}
+    own = [run for _, _, runs in planned.rows for run in runs]
+    also = [run for found in planned.transfer.values() for runs in found.values() for run in runs]
+    assert len(also) == 8
+    assert [run in also for run in planned.runs] == [False] * len(own) + [True] * len(also)
+    # They are those of Tables IV and V.
+    both = plan([load_table(name) for name in ("table2", "table4", "table5")], material, tiny, (1, 2), tmp_path)
+    assert set(both.runs) == set(planned.runs)
+    assert not plan([load_table("table2")], replace(material, generators=("mesh",)), tiny, (1,), tmp_path).transfer, (
+        "one generator leaves none that was not trained on"
+    )

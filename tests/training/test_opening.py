@@ -14,7 +14,7 @@ from dataset_trees import film
 from whodrives.cli.main import cli
 from whodrives.errors import InputError
 from whodrives.training.config import config_from_dict
-from whodrives.training.opening import open_data
+from whodrives.training.opening import open_data, training_clips, training_people
 from whodrives.training.release import release
 from whodrives.training.source import AvatarSource
 from whodrives.training.stored import StoredSource
@@ -73,3 +73,20 @@ def test_which_source(store: Path) -> None:
         open_data(config_from_dict({"data": {"store": str(store), "store_validation": "train"}}), cpu)
     with pytest.raises(InputError, match="two recordings"):
         open_data(config_from_dict({"data": {"store": str(store), "store_generators": "lia, tps"}}), cpu)
+
+
+def test_how_many_people_a_run_learns_from(store: Path) -> None:
+    stored = {"store": store.as_posix(), "clip_length": 4}
+    assert training_people(config_from_dict({"data": stored})) == (2, 2.0)
+    assert training_people(config_from_dict({"data": {**stored, "train_drivers": 1}})) == (1, 2.0)
+    # Built-in drivers are counted without being made, and not limited.
+    assert training_people(config_from_dict({"data": {"builtin_drivers": 5, "train_drivers": 1}})) == (5, 6.0)
+
+
+def test_padding_is_masked_only_where_the_experiment_asks(store: Path) -> None:
+    data = {"store": store.as_posix(), "clip_length": 64}
+    for mask in (False, True):
+        config = config_from_dict({"data": {**data, "mask_padding": mask}})
+        source, clips = open_data(config, torch.device("cpu"))
+        found = (source.batch(0, 2, 2).valid, clips.valid, training_clips(config).valid)
+        assert [valid is not None and bool((valid < 64).all()) for valid in found] == [mask] * 3

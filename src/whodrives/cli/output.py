@@ -36,18 +36,30 @@ def print_error(kind: str, message: str, as_json: bool) -> None:
         click.echo(f"whodrives: {message}", err=True)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A table on stdout; cells are plain text, never markup."""
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    title: str | None = None,
+    widths: Sequence[int] | None = None,
+) -> None:
+    """A table on stdout; cells are plain text, never markup. widths : of the columns; None: as wide as they need."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title, show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        table.add_column(Text(plain(column)), overflow="fold", width=widths[place] if widths else None)
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     Console().print(table)
+
+
+def terminal_width() -> int:
+    """Characters in a line of stdout."""
+    from rich.console import Console
+
+    return Console().width
 
 
 def print_lines(*lines: str) -> None:

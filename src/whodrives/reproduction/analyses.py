@@ -63,6 +63,7 @@ def run_analyses(
         date=today(),
         split="test",
         seed=1,
+        data_sha256=stage.digest(),
         software=software(),
         intervals="every driver left out in turn",
     )

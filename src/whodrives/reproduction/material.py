@@ -32,7 +32,8 @@ class Material:
 
     kind : ``simulated``, or the layout of a labelled data set. description : one line for reports. settings : values of
     an experiment's ``[data]``. generators : that a matrix goes over. test : gives a reader of the test videos for a
-    contract and a clip length. frozen : the same of twins without motion, None where there are none.
+    contract and a clip length. frozen : the same of twins without motion, None where there are none. records : of the
+    test videos.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Material:
     test: Open
     frozen: Open | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    records: tuple[Record, ...] = ()
 
     def only(self, generator: str) -> dict[str, Any]:
         """`settings` for training on one generator."""
@@ -101,6 +103,7 @@ def simulated(
         "split": "test",
     }
     readers: list[Open] = []
+    records: dict[str, tuple[Record, ...]] = {}
     for name, neutral in (("test", False), ("frozen", True)):
         if neutral and not frozen:
             continue
@@ -108,7 +111,8 @@ def simulated(
         run = make_dataset(Simulation(**common, neutral=neutral), folder, workers=workers)
         for done, _ in enumerate(run, 1):
             advance(done, len(run))
-        readers.append(_files(folder))
+        records[name] = tuple(read_manifest(folder))
+        readers.append(_files(records[name]))
     settings: dict[str, Any] = {"motion": motion, "portraits": portraits}
     if motion:
         settings["builtin_drivers"] = 0
@@ -125,12 +129,11 @@ def simulated(
         readers[0],
         readers[1] if frozen else None,
         {**common, "generators": list(GENERATORS), "motion": bool(motion), "portraits": bool(portraits)},
+        records["test"],
     )
 
 
-def _files(folder: Path) -> Open:
-    records = read_manifest(folder)
-
+def _files(records: Sequence[Record]) -> Open:
     def reader(contract: PreprocessingContract, length: int) -> Reader:
         return FileReader(records, contract, length)
 
@@ -194,6 +197,7 @@ def labelled(
         names,
         reader,
         facts={"videos": len(store), "fps": store.contract.fps},
+        records=tuple(store.records[number] for number in numbers),
     )
 
 

@@ -81,15 +81,18 @@ def _train(
     trainer.run(on_step=told)
 
 
-def states(runs: Sequence[Run]) -> list[RunState]:
-    """Where runs stand, with hours estimated from their own pace, else from that of one of the same backbone."""
+def states(runs: Sequence[Run], estimate: Callable[[Run], float | None] = lambda run: None) -> list[RunState]:
+    """Where runs stand, with hours estimated from their own pace, else from that of one of the same backbone.
+
+    estimate : seconds a step of a run where neither is known; None: it cannot tell either.
+    """
     paces = {run.folder: pace for run in runs if (pace := run.seconds_a_step())}
     known = [(run, paces[run.folder]) for run in runs if run.folder in paces]
     out = []
     for run in runs:
         done, steps = run.is_done(), run.steps_done()
         left = 0 if done else run.config.train.total_steps - steps
-        pace = paces.get(run.folder) or _similar(run, known)
+        pace = None if done else paces.get(run.folder) or _similar(run, known) or estimate(run)
         out.append(RunState(run, done, steps, 0.0 if done else None if pace is None else left * pace / 3600))
     return out
 

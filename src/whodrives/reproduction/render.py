@@ -15,24 +15,51 @@ from whodrives.evaluation.report.result import Cell, TableResult
 from whodrives.evaluation.report.result import Row as ReportRow
 from whodrives.evaluation.trial_intervals import difference_interval, mean_interval
 from whodrives.evaluation.trials import PROTOCOLS, ProtocolOptions
+from whodrives.reproduction.curves import panels, scaling_curves
 from whodrives.reproduction.evaluations import Evaluation
-from whodrives.reproduction.tables import Row, Table, paper_name
+from whodrives.reproduction.tables import TRANSFER, Row, Table, paper_name
 
 EQ1, TRAINING, OTHER_TAKES = "Eq. 1", "training AUC", "other recordings"
-PADDED = "repeated frames"
+PADDED, MEAN = "repeated frames", "mean over targets"
+# A training that takes less has no tenth of an hour to show.
+SHORT = 0.05
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a column of ours measures. generator : of the test videos, empty: all. other_takes : genuine pairs cross
+    recordings."""
+
+    protocol: str = "per_target_mean"
+    generator: str = ""
+    other_takes: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """Networks of a row's experiment that were trained on one generator each.
+
+    evaluations : seed -> training generator -> of it, for seeds of which all are finished. hours : that are left.
+    """
+
+    evaluations: Mapping[int, Mapping[str, Evaluation]] = field(default_factory=dict)
+    hours: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A row. evaluations : seed -> of its finished seeds. hours : of training that is left, None: no estimate yet.
+    """A row. evaluations : seed -> of its finished seeds. hours : of training that is left, None: no estimate.
 
-    asked : how many seeds were asked for.
+    asked : how many seeds were asked for. amounts : what it stands for on scaling curves. transfer : None where the row
+    has no such networks, or the data no second generator.
     """
 
     row: Row
     evaluations: Mapping[int, Evaluation] = field(default_factory=dict)
     hours: float | None = None
     asked: int = 1
+    amounts: Mapping[str, float] = field(default_factory=dict)
+    transfer: Transfer | None = None
 
     @property
     def done(self) -> tuple[Evaluation, ...]:
@@ -42,9 +69,14 @@ class Outcome:
     @property
     def status(self) -> str:
         """Of its cells: "ok", or "not run" with what it would take."""
-        if self.evaluations:
-            return "ok"
-        return "not run (no estimate yet)" if self.hours is None else f"not run (estimated {self.hours:.1f} h)"
+        return "ok" if self.evaluations else not_run(self.hours)
+
+
+def not_run(hours: float | None) -> str:
+    """The status of what waits for so many hours of training; None: nobody knows."""
+    if hours is None:
+        return "not run (no estimate)"
+    return f"not run (estimated {'under 0.1' if hours < SHORT else format(hours, '.1f')} h)"
 
 
 def scores_of(one: Evaluation, protocol: str, generator: str = "", other_takes: bool = False) -> TrialScores:
@@ -54,15 +86,9 @@ def scores_of(one: Evaluation, protocol: str, generator: str = "", other_takes: 
     return collect(one.vectors[keep], one.labels.select(keep), PROTOCOLS[protocol], options)
 
 
-def _cell(
-    evaluations: Sequence[Evaluation],
-    protocol: str,
-    generator: str,
-    published: float | None,
-    other_takes: bool = False,
-) -> Cell | None:
+def _cell(evaluations: Sequence[Evaluation], measure: Measure, published: float | None = None) -> Cell | None:
     try:
-        scores = [scores_of(one, protocol, generator, other_takes) for one in evaluations]
+        scores = [scores_of(one, measure.protocol, measure.generator, measure.other_takes) for one in evaluations]
         interval = mean_interval(scores)
     except InputError:  # these videos form no such trials
         return None if published is None else Cell(published=published)
@@ -82,41 +108,62 @@ def build_table(
     ----------
     outcomes : rows in order, those of `Table.expand`. generators : of the data.
 
-    Columns of ours: all generators together and each alone under the paper's protocol (in a matrix: each alone), Eq. 1,
-    the paper's protocol with genuine pairs from two recordings, and the AUC on training drivers. An interval is over
-    people, of the mean over training seeds; the seeds' own values stand beside.
+    Columns of ours: all generators together and each alone under the paper's protocol, Eq. 1, the paper's protocol with
+    genuine pairs from two recordings, and the AUC on training drivers; in a matrix each generator under one pooled ROC,
+    as in the paper's Tables IV and V, and under its protocol of the other tables. An interval is over people, of the
+    mean over training seeds; the seeds' own values stand beside.
     """
-    own = generators if table.matrix else ("overall", *generators)
+    measures = _matrix_measures(generators) if table.matrix else _row_measures(generators)
     # A generator of the paper's, by NVFAIR's name for it, has one column with both figures.
-    same = {paper_name(name) for name in own}
-    columns = list(dict.fromkeys((*own, *(name for name in table.columns if name not in same))))
-    extra = [] if table.matrix else [EQ1, OTHER_TAKES, TRAINING]
-    padded = any(one.padded > 0 for outcome in outcomes for one in outcome.done)
-    columns += extra + ([PADDED] if padded and not table.matrix else [])
+    same = {paper_name(name) for name in measures}
+    columns = [name for name in measures if name not in (EQ1, OTHER_TAKES)]
+    place = len(generators) if table.matrix else len(columns)
+    columns[place:place] = [name for name in table.columns if name not in same]
+    if not table.matrix:
+        columns += [EQ1, OTHER_TAKES, TRAINING]
+        columns += [PADDED] if any(one.padded > 0 for outcome in outcomes for one in outcome.done) else []
     rows = []
     for outcome in outcomes:
-        row, cells = outcome.row, {}
-        for name in columns:
-            cell = _column(outcome, name, name in own)
-            if cell is not None:
-                cells[name] = cell
-        rows.append(ReportRow(row.label, cells, row.properties))
+        found = {name: _column(outcome, name, measures) for name in columns}
+        cells = {name: cell for name, cell in found.items() if cell is not None}
+        rows.append(ReportRow(outcome.row.label, cells, outcome.row.properties))
+    curves, more = scaling_curves(
+        [(row, outcome.amounts) for row, outcome in zip(rows, outcomes)],
+        {"overall": "the paper's protocol", EQ1: EQ1},
+    )
+    made = [(outcome.row, row) for outcome, row in zip(outcomes, rows)]
+    matrices = _matrices(made, generators) if table.matrix else ()
     return TableResult(
         table.name,
         table.title,
         tuple(columns),
         tuple(rows),
         provenance,
-        (*table.notes, *_unfinished(outcomes), *_differences(outcomes)),
-        matrix=_matrix(outcomes, generators) if table.matrix else None,
+        (*table.notes, *_unfinished(outcomes), *_differences(outcomes), *more),
+        matrix=matrices[0] if matrices else None,
+        more_matrices=matrices[1:],
         properties=table.properties,
+        scaling=curves,
+        panels=panels(table, made, generators, provenance.data_kind) if table.baseline else (),
     )
 
 
-def _column(outcome: Outcome, name: str, ours: bool) -> Cell | None:
+def _row_measures(generators: tuple[str, ...]) -> dict[str, Measure]:
+    alone = {name: Measure(generator=name) for name in generators}
+    return {"overall": Measure(), **alone, EQ1: Measure("cross_target"), OTHER_TAKES: Measure(other_takes=True)}
+
+
+def _matrix_measures(generators: tuple[str, ...]) -> dict[str, Measure]:
+    pooled = {name: Measure("pooled", name) for name in generators}
+    return {**pooled, **{f"{name}, {MEAN}": Measure(generator=name) for name in generators}}
+
+
+def _column(outcome: Outcome, name: str, measures: Mapping[str, Measure]) -> Cell | None:
     row, done = outcome.row, outcome.done
     published = row.published.get(paper_name(name))
-    if not row.experiment or (not ours and name not in (EQ1, OTHER_TAKES, TRAINING, PADDED)):
+    if name == TRANSFER and outcome.transfer is not None:
+        return _transfer(outcome.transfer, published)
+    if not row.experiment or (name not in measures and name not in (TRAINING, PADDED)):
         return None if published is None else Cell(published=published)
     if not done:
         return Cell(published=published, status=outcome.status)
@@ -125,23 +172,39 @@ def _column(outcome: Outcome, name: str, ours: bool) -> Cell | None:
         return Cell(float(np.mean(known)), None, known)
     if name == PADDED:
         return Cell(float(np.mean([one.padded for one in done])))
-    if name == EQ1:
-        return _cell(done, "cross_target", "", None)
-    if name == OTHER_TAKES:
-        return _cell(done, "per_target_mean", "", None, other_takes=True)
-    return _cell(done, "per_target_mean", "" if name == "overall" else name, published)
+    return _cell(done, measures[name], published)
 
 
-def _matrix(outcomes: Sequence[Outcome], generators: tuple[str, ...]) -> Matrix | None:
-    rows = [outcome for outcome in outcomes if outcome.row.generator]
-    values = []
-    for outcome in rows:
-        done = outcome.done
-        cells = [_cell(done, "per_target_mean", name, None) if done else None for name in generators]
-        values.append(tuple(None if cell is None else cell.value for cell in cells))
-    if not rows or all(value is None for row in values for value in row):
-        return None
-    return Matrix(tuple(outcome.row.generator for outcome in rows), generators, tuple(values))
+def _transfer(transfer: Transfer, published: float | None) -> Cell | None:
+    """Mean pooled AUC on the generators that a network was not trained on; of each seed all of its networks count."""
+    seeds = []
+    for networks in transfer.evaluations.values():
+        try:
+            found = [
+                scores_of(one, "pooled", tested).auc()
+                for trained, one in networks.items()
+                for tested in networks
+                if tested != trained
+            ]
+        except InputError:  # the videos of one generator form no trials
+            return None if published is None else Cell(published=published)
+        seeds.append(round(float(np.mean(found)), 6))
+    if not seeds:
+        return Cell(published=published, status=not_run(transfer.hours))
+    return Cell(float(np.mean(seeds)), None, tuple(seeds), published)
+
+
+def _matrices(made: Sequence[tuple[Row, ReportRow]], generators: tuple[str, ...]) -> tuple[Matrix, ...]:
+    """The rows that are trained here under one pooled ROC and under the mean over targets; none before one is."""
+    rows = [(row.generator, line.cells) for row, line in made if row.generator]
+    out = []
+    for words, end in (("one pooled ROC over all targets", ""), (MEAN, f", {MEAN}")):
+        values = tuple(
+            tuple(cells[name + end].value if name + end in cells else None for name in generators) for _, cells in rows
+        )
+        if any(value is not None for row in values for value in row):
+            out.append(Matrix(tuple(name for name, _ in rows), generators, values, words))
+    return tuple(out)
 
 
 def _unfinished(outcomes: Sequence[Outcome]) -> list[str]:

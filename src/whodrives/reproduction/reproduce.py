@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from whodrives.evaluation.report.parts import Provenance
 from whodrives.evaluation.report.result import TableResult
 from whodrives.evaluation.trial_intervals import METHOD
+from whodrives.reproduction.curves import amounts_of
 from whodrives.reproduction.evaluations import Evaluation, evaluate_run
 from whodrives.reproduction.material import Material
-from whodrives.reproduction.provenance import commit, software, today
+from whodrives.reproduction.pace import Paces
+from whodrives.reproduction.provenance import commit, data_digest, software, today
 from whodrives.reproduction.queue import RunState, states, work
-from whodrives.reproduction.render import Outcome, build_table
+from whodrives.reproduction.render import Outcome, Transfer, build_table
 from whodrives.reproduction.runs import Run, make_run, row_config
 from whodrives.reproduction.tables import Row, Table
 from whodrives.training.trainer import Progress
@@ -21,30 +23,50 @@ from whodrives.training.trainer import Progress
 
 @dataclass(frozen=True)
 class Plan:
-    """Every row of some tables with its runs, one a seed. runs : each once, first seeds before second ones."""
+    """Every row of some tables with its runs, one a seed. runs : each once, first seeds before second ones, and before
+    all that only columns of other rows need.
+
+    transfer : row -> generator -> runs that are trained on it alone, one a seed.
+    """
 
     rows: tuple[tuple[Table, Row, tuple[Run, ...]], ...]
     runs: tuple[Run, ...]
+    transfer: Mapping[Row, Mapping[str, tuple[Run, ...]]] = field(default_factory=dict)
 
 
 def plan(tables: Sequence[Table], material: Material, recipe: str | Path, seeds: Sequence[int], root: Path) -> Plan:
     """What tables need. Raises InputError for an unknown recipe or a row that cannot be."""
     rows: list[tuple[Table, Row, tuple[Run, ...]]] = []
+    transfer: dict[Row, dict[str, tuple[Run, ...]]] = {}
+
+    def runs_of(experiment: str, generator: str = "") -> tuple[Run, ...]:
+        data = material.only(generator) if generator else material.settings
+        name = f"{experiment}-{generator}" if generator else experiment
+        return tuple(make_run(root, name, row_config(experiment, recipe, data, seed)) for seed in seeds)
+
     for table in tables:
         for row in table.expand(material.generators):
             if not row.experiment:
                 rows.append((table, row, ()))
                 continue
-            data = material.only(row.generator) if row.generator else material.settings
-            name = f"{row.experiment}-{row.generator}" if row.generator else row.experiment
-            runs = tuple(make_run(root, name, row_config(row.experiment, recipe, data, seed)) for seed in seeds)
-            rows.append((table, row, runs))
-    by_seed = [run for place in range(len(seeds)) for _, _, runs in rows for run in runs[place : place + 1]]
+            rows.append((table, row, runs_of(row.experiment, row.generator)))
+            if row.transfer and len(material.generators) > 1:
+                transfer[row] = {name: runs_of(row.experiment, name) for name in material.generators}
+    groups = [runs for _, _, runs in rows]
+    also = [runs for found in transfer.values() for runs in found.values()]
+    places = range(len(seeds))
+    by_seed = [runs[place] for part in (groups, also) for place in places for runs in part if runs]
     # The same experiment under two names (k = 4 is the default) is one run: the key tells.
     unique = {(run.key, run.config.train.seed): run for run in reversed(by_seed)}
-    same = tuple((t, r, tuple(unique[run.key, run.config.train.seed] for run in runs)) for t, r, runs in rows)
-    order = [unique[run.key, run.config.train.seed] for run in by_seed]
-    return Plan(same, tuple(dict.fromkeys(order)))
+
+    def same(runs: tuple[Run, ...]) -> tuple[Run, ...]:
+        return tuple(unique[run.key, run.config.train.seed] for run in runs)
+
+    return Plan(
+        tuple((table, row, same(runs)) for table, row, runs in rows),
+        tuple(dict.fromkeys(same(tuple(by_seed)))),
+        {row: {name: same(runs) for name, runs in found.items()} for row, found in transfer.items()},
+    )
 
 
 def reproduce(
@@ -74,42 +96,58 @@ def reproduce(
     CheckpointError, InputError, StoreError
         As for training and evaluating.
     """
-    found = {state.run: state for state in work(planned.runs, budget, device, on_step)} if budget != 0 else {}
-    found = found or {state.run: state for state in states(planned.runs)}
+    if budget != 0:
+        work(planned.runs, budget, device, on_step)
+    found = {state.run: state for state in states(planned.runs, Paces(device))}
     evaluations: dict[tuple[Run, bool], Evaluation] = {}
+    first = {run for _, _, runs in planned.rows for run in runs[:1]}
+
+    def evaluated(run: Run, mask_padding: bool) -> Evaluation:
+        key = (run, mask_padding)
+        if key not in evaluations:
+            on_evaluation(run)
+            evaluations[key] = evaluate_run(
+                run,
+                material,
+                mask_padding=mask_padding,
+                controls=controls and run in first,
+                workers=workers,
+                device=device,
+                command=command,
+                ledger=ledger,
+            )
+        return evaluations[key]
+
     results = []
     for table in dict.fromkeys(table for table, _, _ in planned.rows):
         outcomes: list[Outcome] = []
         seeds: set[int] = set()
         for _, row, runs in (entry for entry in planned.rows if entry[0] is table):
-            done = {}
-            for number, run in enumerate(runs):
-                if not found[run].done:
-                    continue
-                key = (run, table.mask_padding)
-                if key not in evaluations:
-                    on_evaluation(run)
-                    evaluations[key] = evaluate_run(
-                        run,
-                        material,
-                        mask_padding=table.mask_padding,
-                        controls=controls and number == 0,
-                        workers=workers,
-                        device=device,
-                        command=command,
-                        ledger=ledger,
-                    )
-                done[run.config.train.seed] = evaluations[key]
+            done = {run.config.train.seed: evaluated(run, table.mask_padding) for run in runs if found[run].done}
+            transfer = None
+            if row in planned.transfer:
+                networks = planned.transfer[row]
+                whole = {
+                    seed[0].config.train.seed: {
+                        name: evaluated(run, table.mask_padding) for name, run in zip(networks, seed)
+                    }
+                    for seed in zip(*networks.values())
+                    if all(found[run].done for run in seed)
+                }
+                transfer = Transfer(whole, _hours([runs[0] for runs in networks.values()], found))
+                seeds |= whole.keys()
             seeds |= done.keys()
-            outcomes.append(Outcome(row, done, _hours(runs, found), len(runs)))
+            amounts = amounts_of(row, runs[0].config) if done and row.amounts else {}
+            outcomes.append(Outcome(row, done, _hours(runs[:1], found), len(runs), amounts, transfer))
         origin = _provenance(planned, material, command, tuple(sorted(seeds)))
         results.append(build_table(table, outcomes, material.generators, origin))
     return results
 
 
 def _hours(runs: Sequence[Run], found: dict[Run, RunState]) -> float | None:
-    """Training that the first seed still takes; None: no pace known."""
-    return found[runs[0]].hours if runs else None
+    """Training that runs still take; None: of one no pace is known."""
+    hours = [found[run].hours for run in runs]
+    return None if None in hours else sum(one for one in hours if one is not None)
 
 
 def _provenance(planned: Plan, material: Material, command: str, seeds: tuple[int, ...]) -> Provenance:
@@ -127,6 +165,7 @@ def _provenance(planned: Plan, material: Material, command: str, seeds: tuple[in
         date=today(),
         split="test",
         seed=seeds or None,
+        data_sha256=data_digest(material.records),
         software=software(),
         intervals=METHOD,
     )

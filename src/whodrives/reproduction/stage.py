@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +47,13 @@ class Stage:
     def action_units(self) -> NDArray[np.float32]:
         """(M, T, units)."""
         return self.channels(AU_CHANNELS)
+
+    def digest(self) -> str:
+        """SHA-256 over all pixels and whose they are."""
+        found = hashlib.sha256(self.clips.tobytes())
+        names = (self.clips.shape, self.generators, self.driver.tolist(), self.recording.tolist())
+        found.update(json.dumps(names).encode())
+        return found.hexdigest()
 
     def flat(self) -> torch.Tensor:
         """All clips, generators outermost, motions innermost: (G * F * M, T, 1, S, S)."""

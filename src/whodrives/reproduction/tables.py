@@ -12,6 +12,8 @@ from whodrives.errors import InputError
 HERE = Path(__file__).resolve().parent
 TABLES, ROWS, RECIPES = HERE / "tables", HERE / "rows", HERE / "recipes"
 # NVFAIR's folders call its generators otherwise than the paper's tables do.
+# Column of the mean AUC on generators that were not trained on.
+TRANSFER = "cross-generator"
 PAPER_NAMES = {"facevid2vid": "FV2V", "tps": "TPS", "lia": "LIA"}
 
 
@@ -20,7 +22,8 @@ class Row:
     """One row. experiment : name of a file in `rows/`; empty: another system, only published figures.
 
     generator : the only one it is trained on; empty: all that the data have. published : column -> AUC.
-    properties : as many as the table's.
+    properties : as many as the table's. transfer : its experiment is also trained on each generator alone, for the
+    column `TRANSFER`. amounts : names in `curves.AMOUNTS` of the scaling curves that it is a point of.
     """
 
     label: str
@@ -28,6 +31,8 @@ class Row:
     generator: str = ""
     published: dict[str, float] = field(default_factory=dict)
     properties: tuple[str, ...] = ()
+    transfer: bool = False
+    amounts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +123,8 @@ def read_table(path: Path) -> Table:
 
 def _row(path: Path, values: dict[str, Any], columns: tuple[str, ...]) -> Row:
     figures = values.pop("published", [])
-    if figures and len(figures) != len(columns):
+    # Figures of the last columns may be left out.
+    if len(figures) > len(columns):
         raise InputError(f"{path}: {len(figures)} published figures for {len(columns)} columns in {values}")
     try:
         return Row(published=dict(zip(columns, figures)), **_tuples(values))

@@ -7,9 +7,34 @@ import torch
 from whodrives.data.store import FrameStore
 from whodrives.errors import InputError
 from whodrives.training.config import TrainConfig
-from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
+from whodrives.training.source import (
+    BUILTIN_RECORDINGS,
+    AvatarSource,
+    LabelledClips,
+    cast_people,
+    evaluation_clips,
+)
 from whodrives.training.stored import StoredSource, stored_validation
 from whodrives.training.validation import pair_faces
+
+
+def _generators(config: TrainConfig) -> tuple[str, ...]:
+    return tuple(name for name in config.data.store_generators.replace(" ", "").split(",") if name)
+
+
+def _stored_source(config: TrainConfig, workers: int = 1) -> StoredSource:
+    data = config.data
+    return StoredSource(
+        FrameStore.open(data.store),
+        data.clip_length,
+        config.train.seed,
+        data.store_train,
+        _generators(config),
+        workers=workers,
+        drivers=data.train_drivers,
+        recordings=data.train_recordings,
+        mask_padding=data.mask_padding,
+    )
 
 
 def open_data(config: TrainConfig, device: torch.device) -> tuple[AvatarSource | StoredSource, LabelledClips]:
@@ -26,29 +51,35 @@ def open_data(config: TrainConfig, device: torch.device) -> tuple[AvatarSource |
     store = FrameStore.open(data.store)
     if data.store_train == data.store_validation:
         raise InputError(f"config: data.store_train and data.store_validation are both {data.store_train!r}")
-    generators = tuple(name for name in data.store_generators.replace(" ", "").split(",") if name)
-    source = StoredSource(
-        store,
-        data.clip_length,
-        config.train.seed,
-        data.store_train,
-        generators,
-        workers=2,
-        drivers=data.train_drivers,
-        recordings=data.train_recordings,
-        mask_padding=data.mask_padding,
-    )
+    source = _stored_source(config, workers=2)
     clips = stored_validation(
         store,
         data.clip_length,
         data.store_validation,
-        generators,
+        _generators(config),
         data.store_clips,
         mask_padding=data.mask_padding,
     )
     # Now, not after the steps up to the first validation.
     pair_faces(clips)
     return source, clips
+
+
+def training_people(config: TrainConfig) -> tuple[int, float]:
+    """How many drivers a run learns from, and how many recordings of each on average.
+
+    Raises
+    ------
+    InputError, StoreError
+        As `open_data`.
+    """
+    data = config.data
+    if data.store:
+        source = _stored_source(config)
+        return len(source.drivers), source.recordings_each
+    counts = [len(tracks) for tracks in cast_people(data, "train")] if data.motion else []
+    counts += [BUILTIN_RECORDINGS] * data.builtin_drivers
+    return len(counts), sum(counts) / len(counts)
 
 
 def training_clips(config: TrainConfig, drivers: int = 24, clips: int = 384) -> LabelledClips:
@@ -66,8 +97,7 @@ def training_clips(config: TrainConfig, drivers: int = 24, clips: int = 384) -> 
     data = config.data
     if not data.store:
         return evaluation_clips(data, "train", others=1, people=drivers)
-    generators = tuple(name for name in data.store_generators.replace(" ", "").split(",") if name)
     store = FrameStore.open(data.store)
     return stored_validation(
-        store, data.clip_length, data.store_train, generators, clips, mask_padding=data.mask_padding
+        store, data.clip_length, data.store_train, _generators(config), clips, mask_padding=data.mask_padding
     )

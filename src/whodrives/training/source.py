@@ -220,5 +220,5 @@ def evaluation_clips(
                     targets.append(faces[face].name)
                     recordings.append(track.recording)
                     is_self.append(face == own[number])
-    labels = (np.array(column) for column in (driver_names, targets, recordings, is_self))
-    return LabelledClips(torch.stack(frames), *labels)
+    columns = [np.array(column) for column in (driver_names, targets, recordings, is_self)]
+    return LabelledClips(torch.stack(frames), columns[0], columns[1], columns[2], columns[3])

@@ -96,7 +96,8 @@ def backward_cached(
     Parameters
     ----------
     module : whose BatchNorms are used. frames : (N, T, 1, H, W). embed : clips -> (n, D) with a graph.
-    valid : (N,) leading real frames, given to `embed` beside the clips; None: not given. loss : (N, D) -> scalar. scale : the loss scaler's. seed : piece number -> seed of its dropout.
+    loss : (N, D) -> scalar. scale : the loss scaler's. seed : piece number -> seed of its dropout.
+    valid : (N,) leading real frames, given to `embed` beside the clips; None: not given.
 
     Returns
     -------

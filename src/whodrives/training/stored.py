@@ -57,6 +57,7 @@ class StoredSource:
     Attributes
     ----------
     drivers : names of the training drivers; labels of batches are places in it. pools : all of them in one.
+    recordings_each : recordings of a driver, mean.
     left_out : drivers with a single recording, which can form no genuine pair.
 
     Raises
@@ -84,6 +85,7 @@ class StoredSource:
         for _, record in chosen:
             takes.setdefault(record.driver, set()).add(record.recording)
         self.drivers = sorted(driver for driver, recordings in takes.items() if len(recordings) > 1)
+        self.recordings_each = sum(len(takes[driver]) for driver in self.drivers) / max(len(self.drivers), 1)
         self.left_out = tuple(sorted(driver for driver, recordings in takes.items() if len(recordings) < 2))
         self.pools = [list(range(len(self.drivers)))]
         if not self.drivers:
@@ -197,8 +199,11 @@ def stored_validation(
     clips = [store.window(n, middle_start(int(store.n_frames[n]), length), length) for n, _ in chosen]
     frames = torch.from_numpy(np.stack([clip.frames for clip in clips]))
     valid = torch.tensor([_real(clip.valid) for clip in clips]) if mask_padding else None
-    columns = [[getattr(record, name) for _, record in chosen] for name in ("driver", "target", "recording", "is_self")]
-    return LabelledClips(frames, *(np.array(column) for column in columns), valid=valid)
+    driver, target, recording, is_self = (
+        np.array([getattr(record, name) for _, record in chosen])
+        for name in ("driver", "target", "recording", "is_self")
+    )
+    return LabelledClips(frames, driver, target, recording, is_self, valid)
 
 
 def _choose(store: FrameStore, split: str, generators: tuple[str, ...]) -> list[tuple[int, Record]]:

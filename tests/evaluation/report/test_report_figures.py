@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from report_examples import full, scores
+from report_examples import full, panel, scores
+from whodrives.errors import InputError
 from whodrives.evaluation.metrics import eer
 from whodrives.evaluation.report import measure, parts
 from whodrives.evaluation.report.figures import (
@@ -23,6 +24,7 @@ from whodrives.evaluation.report.figures import (
     roc_figure,
     scaling_figure,
 )
+from whodrives.evaluation.report.panels import panels_figure
 from whodrives.evaluation.report.svg import log_ticks, nice_ticks
 
 
@@ -155,6 +157,33 @@ def test_scaling_is_logarithmic_and_bands_stop_where_nothing_was_measured() -> N
     assert [len(one) for one in bands] == [4, 6]
     assert bands[0][:, 0].max() < x["50"]
     assert scaling_figure([parts.Scaling("n", (4,), (1.0,), (None,))], "s").startswith("<svg")
+    few = scaling_figure([parts.Scaling("drivers", (12, 24, 48), (0.6, 0.7, 0.8), (None,) * 3)], "s")
+    assert list(ticks(few, "x")) == ["12", "24", "48"]
+
+
+def test_panels_draw_ours_unbroken_and_the_baseline_dashed_on_one_scale() -> None:
+    empty = parts.Panel("trained on mesh", ("warp",), (parts.Line("ours, simulated", "ours", (None,), (None,)),))
+    svg = panels_figure((panel(), empty))
+    words = [one.text for one in elements(svg, "text")]
+    # Each series once in the legend, and a panel for each training generator.
+    assert words.count("ours, simulated") == words.count("published, NVFAIR: NVFAIR baseline") == 1
+    assert {"trained on warp", "trained on mesh", "ours: not run"} <= set(words)
+    assert words.count("ours: not run") == 1
+    # Ours misses the middle generator, so that nothing joins its two marks; the baseline is dashed through all three.
+    (baseline,) = elements(svg, "polyline")
+    assert baseline.get("stroke-dasharray")
+    assert len(points(baseline)) == 3
+    assert len(elements(svg, "circle")) == 5
+    full_line = panels_figure((parts.Panel("t", ("a", "b"), (parts.Line("o", "ours", (0.6, 0.8), (None, None)),)),))
+    (ours,) = elements(full_line, "polyline")
+    assert ours.get("stroke-dasharray") is None
+    y = ticks(full_line, "y")
+    assert points(ours)[:, 1].tolist() == pytest.approx([y["0.60"], y["0.80"]], abs=0.11)
+    for values in ((0.5,), (0.5, 0.6, 0.7)):
+        with pytest.raises(InputError, match="needs lines"):
+            parts.Panel("t", ("a", "b"), (parts.Line("o", "ours", values, (None,) * len(values)),))
+    with pytest.raises(InputError, match="kind"):
+        parts.Line("o", "theirs", (0.5,), (None,))
 
 
 @settings(deadline=None)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from report_examples import HOSTILE, bare, full, provenance, table
+from report_examples import HOSTILE, bare, full, panel, provenance, table
 from whodrives.evaluation.report import parts
-from whodrives.evaluation.report.comparison import PUBLISHED, comparison_grid
+from whodrives.evaluation.report.comparison import PUBLISHED, STATUS, comparison_grid, row_status
 from whodrives.evaluation.report.contents import control_words
 from whodrives.evaluation.report.html import html_report
 from whodrives.evaluation.report.result import Cell, Result, Row, TableResult
@@ -27,7 +27,12 @@ RESULTS = {
     "table": table(),
     "hostile table": table(HOSTILE),
     "table with figures": replace(
-        table(), matrix=full().matrix, scaling=full().scaling, motion_ratio=full().motion_ratio
+        table(),
+        matrix=full().matrix,
+        more_matrices=(replace(full().matrix, protocol=HOSTILE),),
+        scaling=full().scaling,
+        motion_ratio=full().motion_ratio,
+        panels=(panel(), panel(HOSTILE)),
     ),
 }
 VOID = {"meta", "br", "img", "hr", "input", "link"}
@@ -120,7 +125,7 @@ def test_svg_is_xml_with_title_description_and_a_table_beside(name: str) -> None
         assert root.get("aria-labelledby") == f"{first.get('id')} {second.get('id')}"
     sections = re.findall(r"<section.*?</section>", text, re.DOTALL)
     assert all("<details" in one and "<table" in one for one in sections if "<svg" in one)
-    expected = {"full": 8, "hostile": 8, "table with figures": 4}
+    expected = {"full": 8, "hostile": 8, "table with figures": 6}
     assert len(drawn) == expected.get(name, 0)
 
 
@@ -181,7 +186,7 @@ def test_untrained_controls_print_no_auc() -> None:
 
 
 NUMBERS = st.none() | st.floats(0, 0.4).map(lambda value: round(value, 3))
-STATUS = st.sampled_from(["ok", "ok", "not run (estimated 3 h)", "not trained (training AUC 0.61)"])
+STATUSES = st.sampled_from(["ok", "ok", "not run (estimated 3 h)", "not trained (training AUC 0.61)"])
 
 
 @st.composite
@@ -192,7 +197,7 @@ def tables(draw: st.DrawFn) -> TableResult:
     for number in range(draw(st.integers(1, 4))):
         cells = {}
         for name in columns:
-            status = draw(STATUS)
+            status = draw(STATUSES)
             value = None if status.startswith("not run") else draw(NUMBERS)
             published = draw(st.none() | st.floats(0.5, 0.9))
             if status != "ok" or value is not None or published is not None:
@@ -208,16 +213,27 @@ def test_ours_and_published_never_share_a_column(result: TableResult) -> None:
     ours = f"ours, {result.provenance.data_kind}"
     above = [text for text, span in grid.groups for _ in range(span)]
     assert len(above) == len(grid.header) == len(grid.flat_header())
-    assert set(grid.header[1:]) <= {ours, PUBLISHED}
-    for column in range(1, len(grid.header)):
-        for row, texts in zip(result.rows, grid.rows):
+    told = [row_status(row) for row in result.rows]
+    assert (STATUS in grid.header) == any(told)
+    first = 1
+    if any(told):
+        first = 2
+        assert grid.header[1] == STATUS
+        for row, texts, status in zip(result.rows, grid.rows, told):
+            ours_there = any(cell.value is not None for cell in row.cells.values())
+            assert texts[1] == (status or ("measured" if ours_there else "–"))
+            # Said once.
+            assert not status or texts.count(status) == 1
+    assert set(grid.header[first:]) <= {ours, PUBLISHED}
+    for column in range(first, len(grid.header)):
+        for row, texts, status in zip(result.rows, grid.rows, told):
             cell, text = row.cells.get(above[column]), texts[column]
             if grid.header[column] == PUBLISHED:
                 assert text == ("–" if cell is None or cell.published is None else f"{cell.published:.3f}")
             elif cell is None:
                 assert text == "–"
             elif cell.status != "ok":
-                assert text == cell.status
+                assert text == ("–" if cell.status == status else cell.status)
             else:
                 assert text == ("–" if cell.value is None else f"{cell.value:.3f}")
     # Nothing is lost: each published figure and each of ours stands in a column of its own.
@@ -233,19 +249,44 @@ def test_headings_say_whose_figures_they_are_in_every_format(kind: str) -> None:
     result = table(kind=kind)
     document = document_of(result)
     html_rows = Page(page_of(result)).tables[0]
-    assert html_rows[0] == ["", "overall", "", "mesh", "FV2V", "keypoint", ""]
+    assert html_rows[0] == ["", "", "overall", "", "mesh", "FV2V", "keypoint", ""]
     ours = f"ours, {kind}"
-    assert html_rows[1] == ["row", ours, PUBLISHED, ours, PUBLISHED, ours, PUBLISHED]
-    assert html_rows[2] == ["feat_diff", "0.749 [0.688, 0.806] (2 seeds, 0.740 to 0.758)", "0.877", "0.700", "0.869", "0.612", "0.880"]  # fmt: skip # noqa: E501
-    assert html_rows[3] == ["pixel_diff", "not run (estimated 12 h)", "0.861", "–", "–", "–", "–"]
-    assert html_rows[4][1:3] == ["not trained (training AUC 0.61)", "0.610"]
-    assert f"| row | overall: {ours} | overall: {PUBLISHED} | mesh: {ours} |" in markdown_report(document)
+    assert html_rows[1] == ["row", "status", ours, PUBLISHED, ours, PUBLISHED, ours, PUBLISHED]
+    assert html_rows[2] == ["feat_diff", "measured", "0.749 [0.688, 0.806] (2 seeds, 0.740 to 0.758)", "0.877", "0.700", "0.869", "0.612", "0.880"]  # fmt: skip # noqa: E501
+    assert html_rows[3] == ["pixel_diff", "not run (estimated 12 h)", "–", "0.861", "–", "–", "–", "–"]
+    assert html_rows[4][1:4] == ["not trained (training AUC 0.61)", "–", "0.610"]
+    assert f"| row | status | overall: {ours} | overall: {PUBLISHED} | mesh: {ours} |" in markdown_report(document)
     tex = latex_report(document)
     assert r" & \multicolumn{2}{c}{overall} & \multicolumn{1}{c}{mesh} & " in tex
-    assert rf"row & {ours} & {PUBLISHED} & {ours} & {PUBLISHED} & {ours} & {PUBLISHED} \\" in tex
-    assert document.lead == "3 figures measured, 1 not run, 1 not trained"
+    assert rf"row & status & {ours} & {PUBLISHED} & {ours} & {PUBLISHED} & {ours} & {PUBLISHED} \\" in tex
+    assert document.lead == "3 figures measured, 1 row not run, 1 row not trained"
     assert ("on other videos" in markdown_report(document)) == (kind != "NVFAIR")
     assert "0.543" not in markdown_report(document)
+
+
+def test_a_row_says_once_why_it_has_no_figures() -> None:
+    waiting, other = "not run (estimated 3.2 h)", "not run (estimated 9.0 h)"
+    row = Row("r", {"a": Cell(status=waiting), "b": Cell(status=waiting), "c": Cell(published=0.6, status=other)})
+    result = TableResult("t", "title", ("a", "b", "c"), (row,), provenance())
+    assert comparison_grid(result).rows == (("r", waiting, "–", "–", other, "0.600"),)
+    # A row with a figure keeps what is missing in its place.
+    part = replace(row, cells={**row.cells, "a": Cell(0.5)})
+    assert comparison_grid(replace(result, rows=(part,))).rows == (("r", "0.500", waiting, other, "0.600"),)
+
+
+def test_provenance_says_how_much_of_a_digest_it_gives() -> None:
+    origin = replace(provenance(), weights_sha256="0123456789abcdef", data_sha256="cd" * 32, seed=(1, 2))
+    text = markdown_report(document_of(replace(table(), provenance=origin)))
+    assert "| weights, SHA-256 (first 16 digits) | 0123456789abcdef |" in text
+    assert f"| data, SHA-256 | {'cd' * 32} |" in text
+    assert "| training seed | 1, 2 |" in text
+
+
+def test_figures_of_panels_stand_in_columns_by_whose_they_are() -> None:
+    rows = Page(page_of(RESULTS["table with figures"])).tables[0]
+    assert rows[0] == ["panel", "tested on", "ours, simulated", "published, NVFAIR: NVFAIR baseline"]
+    assert rows[1] == ["trained on warp", "warp", "0.700 [0.600, 0.800]", "0.870"]
+    assert rows[2] == ["trained on warp", "mesh", "–", "0.840"]
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -285,7 +326,7 @@ def test_latex_by_hand() -> None:
     assert latex_text("--split ---") == "-{}-split -{}-{}-"
     assert latex_text("a\\b~c^d") == r"a\textbackslash{}b\textasciitilde{}c\textasciicircum{}d"
     assert latex_text("0" * 30) == "0" * 24 + r"\allowbreak{}" + "0" * 6
-    grid = replace(comparison_grid(table()), rows=(("[1] row", *["x"] * 6), ("*", *["x"] * 6)))
+    grid = replace(comparison_grid(table()), rows=(("[1] row", *["x"] * 7), ("*", *["x"] * 7)))
     assert "\n{}[1] row & x" in latex_grid(grid, "a")
     assert "\n{}* & x" in latex_grid(grid, "a")
 

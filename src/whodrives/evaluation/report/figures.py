@@ -11,6 +11,7 @@ from scipy.special import ndtri
 from whodrives.evaluation.detection import probit
 from whodrives.evaluation.report.document import shown
 from whodrives.evaluation.report.parts import DetPoints, Histograms, Matrix, PairCounts, RocPoints, Scaling
+from whodrives.evaluation.report.shared import matrix_title
 from whodrives.evaluation.report.svg import (
     Axis,
     Frame,
@@ -31,6 +32,8 @@ from whodrives.evaluation.report.svg import (
 
 DET_TICKS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98)
 LABELLED_BARS = 80
+# With fewer round numbers on a scaling axis, the amounts themselves are its ticks.
+MIN_TICKS = 3
 _THIN = 'stroke="currentColor" stroke-dasharray="3 3" stroke-opacity="0.6"'
 
 
@@ -176,9 +179,12 @@ def _shade(value: float) -> tuple[str, str]:
 
 def matrix_figure(matrix: Matrix, name: str = "matrix") -> str:
     """Heat map with its numbers. Cells that were not measured stay empty with a dash."""
-    wide, tall, left, top = 92, 44, 190, 62
+    wide, tall, left, top = 92, 44, 190, 86
     width, height = left + wide * len(matrix.columns) + 12, top + tall * len(matrix.rows) + 12
-    parts = [text(left - 8, 26, "trained on \\ tested on", "end", 12)]
+    parts = [
+        text(12, 18, matrix_title(matrix), size=14),
+        text(left - 8, top - 10, f"{matrix.row_word} \\ {matrix.column_word}", "end", 12),
+    ]
     for number, label in enumerate(matrix.columns):
         parts.append(text(left + wide * (number + 0.5), top - 10, shortened(label, 13), "middle"))
     for row, (label, values) in enumerate(zip(matrix.rows, matrix.values)):
@@ -193,8 +199,11 @@ def matrix_figure(matrix: Matrix, name: str = "matrix") -> str:
             )
             ink = "" if value is None else f' style="fill:{_shade(value)[1]}"'
             parts.append(text(x + wide / 2, y + tall / 2 + 5, shown(value), "middle", 14, ink))
-    words = f"AUC of {len(matrix.rows)} training generators (rows) on {len(matrix.columns)} test generators (columns)."
-    return drawing(name, width, height, "AUC across generators", words, parts)
+    words = (
+        f"{matrix_title(matrix)} of {len(matrix.rows)} training generators (rows) on {len(matrix.columns)} test "
+        "generators (columns)."
+    )
+    return drawing(name, width, height, f"{matrix_title(matrix)} across generators", words, parts)
 
 
 def scaling_figure(group: Sequence[Scaling], name: str) -> str:
@@ -207,11 +216,14 @@ def scaling_figure(group: Sequence[Scaling], name: str) -> str:
     values = [*(value for series in group for value in series.auc), *ends]
     bottom, top = math.floor(20 * min(*values, 0.5)) / 20, math.ceil(20 * max(values)) / 20
     top = max(top, bottom + 0.1)
+    ticks = log_ticks(low, high)
+    if len(ticks) < MIN_TICKS:
+        ticks = tuple((math.log10(x), f"{x:,.6g}") for x in sorted(set(amounts)))
     frame = Frame(
         name,
         760,
         380,
-        Axis(group[0].x_name, math.log10(low / air), math.log10(high * air), log_ticks(low, high)),
+        Axis(group[0].x_name, math.log10(low / air), math.log10(high * air), ticks),
         Axis("AUC", bottom, top, nice_ticks(bottom, top)),
     )
     parts = [axes(frame)]

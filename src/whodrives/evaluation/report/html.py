@@ -15,7 +15,8 @@ from whodrives.evaluation.report.figures import (
     roc_figure,
     scaling_figure,
 )
-from whodrives.evaluation.report.result import EvaluationResult, Result
+from whodrives.evaluation.report.panels import panels_figure
+from whodrives.evaluation.report.result import EvaluationResult, Result, TableResult
 from whodrives.evaluation.report.shared import by_amount
 from whodrives.evaluation.report.svg import COLOURS, escaped
 
@@ -56,8 +57,12 @@ def figures(result: Result) -> dict[str, list[str]]:
             drawn["targets"] = [bars_figure("targets", "AUC by target", "AUC", bars, mean, chance=0.5, full=1.0)]
         if result.histograms is not None:
             drawn["scores"] = [histogram_figure(result.histograms)]
+    if isinstance(result, TableResult) and result.panels:
+        drawn["panels"] = [panels_figure(result.panels)]
     if result.matrix is not None:
+        more = result.more_matrices if isinstance(result, TableResult) else ()
         drawn["matrix"] = [matrix_figure(result.matrix)]
+        drawn["matrix"] += [matrix_figure(one, f"matrix-{number}") for number, one in enumerate(more, 2)]
     if result.scaling:
         groups = by_amount(result.scaling).values()
         drawn["scaling"] = [scaling_figure(group, f"scaling-{number}") for number, group in enumerate(groups)]

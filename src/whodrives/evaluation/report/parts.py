@@ -217,14 +217,18 @@ class Histograms:
 
 @dataclass(frozen=True)
 class Matrix:
-    """values : (R, C) AUC of row by column, None where not measured. row_word, column_word : what the generator of a
-    row and that of a column did."""
+    """values : (R, C) AUC of row by column, None where not measured.
+
+    row_word, column_word : what the generator of a row and that of a column did. protocol : which AUC that is, in
+    words; empty: the result's main one.
+    """
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
     row_word: str = "trained on"
     column_word: str = "tested on"
+    protocol: str = ""
 
     def __post_init__(self) -> None:
         if not self.rows or not self.columns:
@@ -233,6 +237,44 @@ class Matrix:
             raise InputError(f"the matrix must hold {len(self.rows)} rows of {len(self.columns)} values")
         for value in (value for row in self.values for value in row):
             check_share(value, "AUC of the matrix")
+
+
+# What a line of a panel shows: our figures, published ones of the same method, published ones of another system.
+LINE_KINDS = ("ours", "published", "baseline")
+
+
+@dataclass(frozen=True)
+class Line:
+    """Figures of one network or system. name : for the legend. kind : of `LINE_KINDS`.
+
+    values, ci95 : by column of its panel, None where there is none.
+    """
+
+    name: str
+    kind: str
+    values: tuple[float | None, ...]
+    ci95: tuple[Bounds | None, ...]
+
+    def __post_init__(self) -> None:
+        if self.kind not in LINE_KINDS:
+            raise InputError(f"line {self.name!r}: kind {self.kind!r} is none of {', '.join(LINE_KINDS)}")
+        if len(self.values) != len(self.ci95):
+            raise InputError(f"line {self.name!r}: {len(self.values)} values with {len(self.ci95)} intervals")
+        for value, ci95 in zip(self.values, self.ci95):
+            check_share(value, f"AUC of line {self.name!r}", ci95)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """AUC on each test generator (columns), of networks and systems that were trained on one generator (title)."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+
+    def __post_init__(self) -> None:
+        if not self.columns or not self.lines or any(len(line.values) != len(self.columns) for line in self.lines):
+            raise InputError(f"panel {self.title!r} needs lines with a value for each of {', '.join(self.columns)}")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from whodrives.evaluation.report.parts import (
     MotionRatio,
     NotMeasurable,
     PairCounts,
+    Panel,
     Protocol,
     Provenance,
     Scaling,
@@ -139,6 +140,7 @@ class TableResult:
     """Many measurements as rows. name : of the table, such as "table6". columns : in order.
 
     row_name : heads the labels. notes : paragraphs before the table. properties : columns of words before the figures.
+    matrix, more_matrices : the same networks under one choice of trials each. panels : drawn before the table.
 
     Published figures never share a column with ours. Raises InputError for a cell in no column, or without rows.
     """
@@ -154,6 +156,8 @@ class TableResult:
     scaling: tuple[Scaling, ...] = ()
     motion_ratio: dict[str, MotionRatio] = field(default_factory=dict)
     properties: tuple[str, ...] = ()
+    more_matrices: tuple[Matrix, ...] = ()
+    panels: tuple[Panel, ...] = ()
 
     def __post_init__(self) -> None:
         if any(row.properties and len(row.properties) != len(self.properties) for row in self.rows):
