@@ -73,7 +73,7 @@ def _panel(panel: Panel, name: str, low: float, high: float) -> str:
     )
     chance = float(frame.down(0.5))
     parts = [
-        text((frame.left + frame.width - frame.right) / 2, 24, shortened(panel.title, 38), "middle", 13),
+        text((frame.left + frame.width - frame.right) / 2, 18, shortened(panel.title, 38), "middle", 13),
         axes(frame),
         line(frame.left, chance, frame.width - frame.right, chance, _CHANCE),
     ]
@@ -84,7 +84,7 @@ def _panel(panel: Panel, name: str, low: float, high: float) -> str:
     if all(value is None for one in panel.lines if one.kind == "ours" for value in one.values) and any(
         one.kind == "ours" for one in panel.lines
     ):
-        parts.append(text((frame.left + frame.width - frame.right) / 2, frame.top + 16, "ours: not run", "middle"))
+        parts.append(text((frame.left + frame.width - frame.right) / 2, 34, "ours: not run", "middle", 11))
     return "".join(parts)
 
 
