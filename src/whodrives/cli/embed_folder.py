@@ -31,12 +31,20 @@ def embed_folder(
 ) -> int:
     """See `whodrives.verification.batch`. Returns the exit status: 2 when a file failed."""
     from whodrives.verification.batch.inputs import Shard, read_manifest, read_paths
-    from whodrives.verification.batch.run import BatchProgress, embed_files, in_processes, usual_settings
+    from whodrives.verification.batch.run import (
+        BatchProgress,
+        embed_files,
+        expect_processes,
+        in_processes,
+        usual_settings,
+    )
     from whodrives.verification.fingerprinter import Fingerprinter
 
     part = Shard() if shard is None else Shard.parse(shard)
     base = None if root is None else str(root)
     inputs = read_paths(videos, base, part) if manifest is None else read_manifest(manifest, base, part)
+    if ray_address is None and workers != 1:
+        expect_processes()
     fingerprinter = Fingerprinter.load(model, device)
     settings, count = usual_settings(fingerprinter, hop, crop, workers, batch_size)
     load = partial(Fingerprinter.load, model, device)

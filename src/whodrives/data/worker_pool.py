@@ -29,6 +29,21 @@ class PoolError(WhodrivesError):
     """Worker processes keep ending; the message does not say at which job, the cause is elsewhere."""
 
 
+def begin_early(preload: str) -> Any:
+    """Begin the process that workers are copied from, which imports the module `preload` while the caller goes on.
+
+    Gives the context that workers come from: not copies of this process, whose threads would not survive that.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context: Any = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preload])
+    from multiprocessing import forkserver  # not everywhere
+
+    forkserver.ensure_running()
+    return context
+
+
 @dataclass(frozen=True)
 class Pool(Generic[_Job, _Result]):
     """How jobs are done in processes.
@@ -78,11 +93,7 @@ class _Run(Generic[_Job, _Result]):
 
     def __init__(self, pool: Pool[_Job, _Result], jobs: Iterator[_Job]) -> None:
         self.pool, self.jobs = pool, jobs
-        methods = multiprocessing.get_all_start_methods()
-        # Not a copy of this process: the threads of a decoder would not survive that.
-        self.context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:
-            self.context.set_forkserver_preload([pool.preload])
+        self.context = begin_early(pool.preload)
         self.workers: list[_Worker[_Job]] = []
         self.again: deque[_Job] = deque()
         self.given = 0

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from whodrives.data.worker_pool import Pool
+from whodrives.data.worker_pool import Pool, begin_early
 from whodrives.errors import InputError
 from whodrives.verification.batch.group import (
     Group,
@@ -27,6 +27,7 @@ from whodrives.verification.batch.output import Failure, OpenOutput, open_output
 from whodrives.verification.batch.rows import read_rows
 from whodrives.verification.fingerprinter import Fingerprinter
 
+_PRELOAD = make_embedder.__module__
 WORKER_DIED = "WorkerDied"
 # Files that a worker is given at once: they share forward passes, and its death puts them all in doubt.
 GROUP = 8
@@ -194,6 +195,11 @@ def _here(
         yield from embed_group(fingerprinter, group.items, settings)
 
 
+def expect_processes() -> None:
+    """Called before weights are loaded: saves `in_processes` the time that its processes need to import."""
+    begin_early(_PRELOAD)
+
+
 def in_processes(load: Load, settings: GroupSettings, workers: int) -> Engine:
     """An engine of `workers` processes, each with weights of its own from `load`, which must be importable by name (or
     a `functools.partial` of what is).
@@ -211,7 +217,7 @@ def in_processes(load: Load, settings: GroupSettings, workers: int) -> Engine:
                 return [died(item, f"exit code {code}") for item in left], []
             return [], [Group((item,)) for item in left]
 
-        pool = Pool(partial(make_embedder, load, settings), bury, workers, None, _MAX_DEATHS, make_embedder.__module__)
+        pool = Pool(partial(make_embedder, load, settings), bury, workers, None, _MAX_DEATHS, _PRELOAD)
         with closing(pool.run(grouped(items, max(GROUP, settings.batch)))) as outcomes:
             for outcome in outcomes:
                 arrived.extend(bytes(max(0, outcome.number + 1 - len(arrived))))
