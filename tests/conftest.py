@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No deadline for single examples: on a busy machine any of them may take long.
+settings.register_profile("whodrives", deadline=None)
+settings.load_profile("whodrives")
 
 # One thread: the suite's tensors are small, and two OpenMP pools on two cores slow each other down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -13,10 +13,10 @@ from whodrives.verification.decision import (
     compare_embeddings,
     identify_against,
     verify_against,
-    worth_of,
 )
 from whodrives.verification.embedding import Embedding, ModelInfo
 from whodrives.verification.errors import WeightsMismatchError
+from whodrives.verification.scoring import worth_of
 from whodrives.video.contract import PreprocessingContract
 from whodrives.video.errors import ContractMismatchError
 

@@ -203,7 +203,7 @@ def _matrices(made: Sequence[tuple[Row, ReportRow]], generators: tuple[str, ...]
             tuple(cells[name + end].value if name + end in cells else None for name in generators) for _, cells in rows
         )
         if any(value is not None for row in values for value in row):
-            out.append(Matrix(tuple(name for name, _ in rows), generators, values, words))
+            out.append(Matrix(tuple(name for name, _ in rows), generators, values, protocol=words))
     return tuple(out)
 
 

@@ -22,12 +22,10 @@ from whodrives.verification.decision import (
     Identification,
     Threshold,
     choose_threshold,
-    evidence,
     judge,
-    likelihood_ratio,
-    window_scores,
 )
 from whodrives.verification.embedding import Embedding, ModelInfo, unusable_reason
+from whodrives.verification.scoring import evidence, likelihood_ratio, window_scores
 from whodrives.verification.template_index import TemplateIndex
 
 DEFAULT_FPIR = 0.05
