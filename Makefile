@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The extras have an environment of their own: mediapipe holds numpy at 1.26.
+# These extras have an environment of their own: mediapipe holds numpy at 1.26 and protobuf under what onnx needs.
 EXTRAS := .venv-extras
 
 .PHONY: demo test test-all test-extras lint setup setup-extras clean
@@ -10,7 +10,7 @@ setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,onnx]"
 	touch $@
 
 setup-extras: $(EXTRAS)/.installed
