@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ CALIBRATION = {
 }
 CALIBRATED_CARD = {**CARD, "calibration": CALIBRATION}
 INFO = ModelInfo("fake", "1", "feedfeedfeedfeed", 64, {0.01: {1: 0.8, 4: 0.7}, 0.05: {1: 0.6, 4: 0.5}}, 0.05, 0.8)
+NEW = replace(INFO, name="newer", digest="0" * 16)
 
 
 class PlaceNetwork(nn.Module):
