@@ -27,6 +27,7 @@ from whodrives.models.sliding import sliding_embeddings
         {"aggregation": "edge_conv", "include_self": False},
         {"backbone": "resnet18"},
         {"backbone": "resnet18_released"},
+        {"head": "conv1d"},
     ],
     ids=str,
 )

@@ -33,10 +33,16 @@ def test_parameter_counts_match_the_paper() -> None:
     assert count(build_model("paper")) == 526_808
     assert count(build_model("release")) == 510_296
     assert count(build_model("release", dead_params=True)) == 526_808
+    assert count(build_model("plus")) == 307_896
     assert count(build_model("paper", backbone="resnet18").backbone.trunk) == 11_170_240
     released = build_model("paper", backbone="resnet18_released")
     assert count(released.backbone.trunk) == count(released.backbone) == 11_170_240
     assert count(released) == 11_565_248
+
+
+def test_a_backbone_with_a_head_of_its_own_takes_no_other() -> None:
+    with pytest.raises(InputError, match="head of its own"):
+        build_model("plus", backbone="resnet18_released")
 
 
 def test_concat_changes_the_first_convolution_only() -> None:
@@ -64,7 +70,7 @@ def test_resnet_has_torchvision_names(backbone: str) -> None:
     assert len(names) == 120  # torchvision's resnet18 without fc
 
 
-@pytest.mark.parametrize("preset", ["paper", "release"])
+@pytest.mark.parametrize("preset", ["paper", "release", "plus"])
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
 @pytest.mark.parametrize("steps", [2, 5])
 def test_unit_vectors_for_any_length(preset: str, representation: str, steps: int) -> None:
@@ -92,7 +98,13 @@ def test_a_clip_is_embedded_alone_as_in_a_batch(representation: str) -> None:
 def test_masked_padding_equals_the_short_clip(representation: str, normalisation: str) -> None:
     # In double precision: sums of another length round otherwise, and in single precision that can swap two nearly
     # equal neighbours of the graph, on one CPU and not on the next.
-    model = build_model("paper", representation=representation, normalisation=normalisation).eval().double()
+    for head in ("conv3d", "conv1d"):
+        check_masked(representation, normalisation, head)
+
+
+def check_masked(representation: str, normalisation: str, head: str) -> None:
+    model = build_model("paper", representation=representation, normalisation=normalisation, head=head)
+    model = model.eval().double()
     short = clips(2, 5).double() / 255
     padded = torch.cat([short, short[:, -1:].expand(-1, 4, -1, -1, -1)], dim=1)
     with torch.inference_mode():
@@ -100,13 +112,13 @@ def test_masked_padding_equals_the_short_clip(representation: str, normalisation
 
 
 def test_every_parameter_gets_a_gradient() -> None:
-    for preset in ("paper", "release"):
+    for preset in ("paper", "release", "plus"):
         for overrides in (
             {},
             {"aggregation": "edge_conv"},
             {"backbone": "resnet18"},
             {"representation": "concat"},
-            {"backbone": "resnet18_released"},
+            {"backbone": "resnet18_released", "head": "conv3d"},
         ):
             model = build_model(preset, **overrides).train()
             (model(clips(3, 3)) * torch.randn(3, 256)).sum().backward()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from whodrives.errors import InputError
-from whodrives.models import FingerprintModel, ModelConfig, build_model
+from whodrives.models import PRESETS, FingerprintModel, ModelConfig, build_model
 from whodrives.models.sliding import SlidingWindows, is_streamable, sliding_embeddings
 
 
@@ -56,6 +56,7 @@ CONFIGS = [
     ),
     ModelConfig(normalisation="fixed", aggregation="edge_conv", include_self=False),
     ModelConfig(normalisation="frame", backbone="resnet18_released"),
+    PRESETS["plus"],
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from flicker import FlickerSource, clips, config
 
 from whodrives.errors import InputError
-from whodrives.training.motion import MotionReadout
+from whodrives.training.motion import MotionReadout, motion_scale, spans
 from whodrives.training.source import Batch
 from whodrives.training.trainer import Trainer
 
@@ -25,22 +26,86 @@ class MovingSource(FlickerSource):
         return Batch(made.frames, made.driver, torch.stack([level, torch.ones_like(level)], dim=2))
 
     def motion_scale(self) -> torch.Tensor:
-        return torch.tensor([0.002, 0.0])
+        return torch.tensor([[0.002, 0.0]] * 3)
+
+
+def test_scale_is_over_all_windows_of_a_clips_length() -> None:
+    rng = np.random.default_rng(0)
+    tracks = [rng.normal(size=(length, 2)) * [1, 0] for length in (8, 13)]
+    squares: list[list[float]] = [[], [], []]
+    for track in tracks:
+        for start in range(0, len(track) - 8 + 1, 4):
+            window = track[start : start + 8, 0]
+            squares[0] += [(window[t + 1] - window[t]) ** 2 for t in range(7)]
+            squares[1] += [(window[t + 2] - window[t]) ** 2 for t in range(6)]
+            squares[2] += [(value - window.mean()) ** 2 for value in window]
+    scale = motion_scale(tracks, 8)
+    assert scale[:, 0].numpy() == pytest.approx([np.sqrt(np.mean(part)) for part in squares])
+    assert scale[:, 1].tolist() == [0, 0, 0]
 
 
 def test_loss_is_the_unexplained_share_of_the_controls_that_move() -> None:
     torch.manual_seed(0)
-    readout = MotionReadout(8, torch.tensor([0.5, 0.0, 2.0]))
+    scale = torch.tensor([[0.5, 0.0, 2.0], [0.7, 0.0, 3.0], [0.6, 0.0, 2.5]])
+    readout = MotionReadout(8, scale)
     volume, motion = torch.randn(3, 8, 4, 16, 16), torch.randn(3, 5, 3)
-    total = 0.0
+    parts = []
     for clip in range(3):
+        course = [torch.zeros(3)]
         for step in range(4):
             blocks = volume[clip, :, step].reshape(8, 4, 4, 4, 4).mean(dim=(2, 4))
-            read = readout.linear(blocks.flatten())
-            for control, scale in ((0, 0.5), (2, 2.0)):
-                told = (motion[clip, step + 1, control] - motion[clip, step, control]) / scale
-                total += float((read[control] - told).detach()) ** 2
-    assert float(readout.loss(volume, motion).detach()) == pytest.approx(total / (3 * 4 * 2), rel=1e-4)
+            course.append(course[-1] + readout.linear(blocks.flatten()).detach() * scale[0])
+        for control in (0, 2):
+            seen, told = torch.stack(course)[:, control], motion[clip, :, control]
+            for row, (one, two) in enumerate(zip(spans(seen[None, :, None]), spans(told[None, :, None]), strict=True)):
+                parts.append((row, control, float(((one - two) / scale[row, control]).square().mean())))
+    wanted = np.mean([np.mean([v for r, c, v in parts if (r, c) == key]) for key in {(r, c) for r, c, _ in parts}])
+    assert float(readout.loss(volume, motion).detach()) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_motion_alone_leaves_the_head_as_it_is(tmp_path: Path) -> None:
+    made = [MovingSource().batch(1000 + n, 3, 2) for n in range(2)]
+    told = dataclasses.replace(clips(), motion=torch.cat([batch.motion for batch in made]))  # type: ignore[arg-type]
+    alone = config({"normalisation": "fixed"}, motion_weight=1.0, contrastive_weight=0.0, cross_entropy_weight=0.0)
+    trainer = Trainer(alone, MovingSource(), told, tmp_path)
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    best = trainer.run(until=3)
+    assert best <= 1
+    changed = {
+        name.split(".")[0] for name, value in trainer.model.named_parameters() if not torch.equal(value, before[name])
+    }
+    assert changed == {"backbone"}
+    row = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[2])
+    assert row["val_motion_r2"] == pytest.approx(best, abs=1e-4)
+    with pytest.raises(InputError, match="do not tell their motion"):
+        Trainer(alone, MovingSource(), clips(), tmp_path).validate()
+
+
+def test_explained_motion_is_one_for_the_truth_and_nought_for_nothing() -> None:
+    from whodrives.training.validation import explained_motion
+
+    class Told(torch.nn.Module):
+        """A network and readout in one that know the answer, times `share`."""
+
+        def __init__(self, share: float) -> None:
+            super().__init__()
+            self.share, self.weight = share, torch.nn.Parameter(torch.zeros(1))
+
+        def represent(self, frames: torch.Tensor) -> torch.Tensor:
+            return frames.float().mean(dim=(2, 3, 4))[:, None]
+
+        def forward(self, volume: torch.Tensor) -> torch.Tensor:
+            return self.share * (volume[:, 0, 1:] - volume[:, 0, :-1])[..., None] / 2
+
+        def errors(self, changes: torch.Tensor, motion: torch.Tensor) -> torch.Tensor:
+            return MotionReadout(8, torch.full((3, 1), 2.0)).errors(changes, motion)
+
+    shown = clips()
+    told = dataclasses.replace(shown, motion=shown.frames.float().mean(dim=(2, 3, 4))[..., None])
+    for share, wanted in ((1.0, 1.0), (0.0, 0.0), (2.0, 0.0), (0.5, 0.75)):
+        network = Told(share)
+        found = explained_motion(network, network, told, precision="fp32")  # type: ignore[arg-type]
+        assert found == pytest.approx(wanted, abs=1e-5)
 
 
 def test_it_reaches_the_backbone_and_is_logged(tmp_path: Path) -> None:
@@ -64,6 +129,8 @@ def test_what_cannot_be(tmp_path: Path) -> None:
         Trainer(config(motion_weight=1.0), FlickerSource(), clips(), tmp_path)
     with pytest.raises(InputError, match="feat_diff or pixel_diff"):
         Trainer(config({"representation": "static"}, motion_weight=1.0), MovingSource(), clips(), tmp_path)
+    with pytest.raises(InputError, match="nothing is learned"):
+        Trainer(config(contrastive_weight=0.0, cross_entropy_weight=0.0), MovingSource(), clips(), tmp_path)
     with pytest.raises(InputError, match="whole batch"):
         Trainer(config(motion_weight=1.0, piece_clips=2), MovingSource(), clips(), tmp_path)
 
@@ -77,6 +144,6 @@ def test_the_simulator_tells_what_it_shows() -> None:
     assert made.motion is not None
     assert made.motion.shape[:2] == made.frames.shape[:2]
     scale = source.motion_scale()
-    assert scale.shape == made.motion.shape[2:]
+    assert scale.shape == (3, made.motion.shape[2])
     assert (scale >= 0).all()
     assert (scale > 0).any()

@@ -174,6 +174,7 @@ def test_export_verb(exported: Path, tmp_path: Path) -> None:
         {"representation": "pixel_diff", "normalisation": "frame"},
         {"representation": "raw_feat", "halved_axis": "W", "fusion": "none"},
         {"representation": "static", "normalisation": "fixed"},
+        {"head": "conv1d", "normalisation": "frame"},
         {"representation": "concat", "fcc_positions": False, "fcc_residual": False},
         {"aggregation": "edge_conv", "include_self": False},
         {"backbone": "resnet18"},

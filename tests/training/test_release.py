@@ -87,3 +87,29 @@ def test_refit_replaces_the_mlp_alone_and_separates_what_it_saw() -> None:
         refit_head(model, prototypes, source, RecipeConfig(identities=4, samples=2), steps=1)
     with pytest.raises(InputError, match="cannot be refitted"):
         refit_head(build_model("paper", backbone="resnet18_released"), prototypes, source, recipe, steps=1)
+
+
+def test_a_head_that_reads_step_by_step_is_refitted_as_a_whole() -> None:
+    torch.manual_seed(0)
+    model, source = build_model("plus"), AvatarSource(BUILTIN, seed=0)
+    prototypes = Prototypes(len(source.drivers), 256)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    recipe = RecipeConfig(
+        identities=2, samples=2, cross_entropy_weight=1.0, temperature=0.1, seed=3, refit_batches=5, precision="fp32"
+    )
+    refit_head(model, prototypes, source, recipe, steps=60)
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {key for key in before if key.startswith("head.")}
+    batch = source.batch(1_000_000_000, 2, 2)
+    features = pooled_features(model, batch.frames, precision="fp32")
+    assert features.dtype == torch.float16
+    assert features.shape == (4, batch.frames.shape[1] - 1, 2048)
+    # The whole network gives what the refitted part gives for the features that were kept.
+    model.eval()
+    with torch.no_grad():
+        kept = torch.nn.functional.normalize(model.head.finish(model.head.read(features.float()).transpose(1, 2)))
+    vectors = embed_clips(model, batch.frames, precision="fp32")
+    assert np.allclose(kept, vectors, atol=0.01)
+    cosine = vectors @ vectors.T
+    same = batch.driver[:, None].numpy() == batch.driver[None].numpy()
+    assert cosine[same].mean() > cosine[~same].mean()

@@ -289,7 +289,7 @@ def test_validation_without_other_faces(tmp_path: Path) -> None:
         footage.frames, footage.driver, footage.driver, footage.recording, np.ones(len(footage.driver), bool)
     )
     trainer = Trainer(config(), FlickerSource(), own, tmp_path)
-    assert set(trainer.validate()) == {"pair"}
+    assert set(trainer.validate()) == {"pair_auc"}
     lonely = LabelledClips(own.frames, np.full(12, "ana"), own.target, own.recording, own.is_self)
     with pytest.raises(InputError, match="two drivers"):
         pair_faces(lonely)

@@ -92,7 +92,7 @@ def _train(
     columns = (
         TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
         BarColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  val AUC {task.fields[auc]:.3f}  {task.fields[rate]:.1f} clips/s"),
+        TextColumn("loss {task.fields[loss]:.3f}  val {task.fields[auc]:.3f}  {task.fields[rate]:.1f} clips/s"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -105,18 +105,17 @@ def _train(
         best = trainer.run(until, show)
     if not world.leads:
         return
+    measure = "pair_auc" if settings.train.learns_drivers else "motion_r2"
     result = {
         "schema_version": 1,
         "folder": str(folder),
         "steps": trainer.step,
-        "best_val_pair_auc": best,
+        f"best_val_{measure}": best,
         "stopped_early": trainer.finished and trainer.step < settings.train.total_steps,
     }
     if as_json:
         click.echo(json.dumps({**result, "resumed": resumed}))
     else:
         early = f", stopped early: no gain in {settings.train.patience} validations" if result["stopped_early"] else ""
-        click.echo(
-            f"{trainer.step} steps, best validation AUC (other recording, other face) {best:.3f}{early}; "
-            f"weights in {folder}"
-        )
+        what = "AUC (other recording, other face)" if settings.train.learns_drivers else "share of explained motion"
+        click.echo(f"{trainer.step} steps, best validation {what} {best:.3f}{early}; weights in {folder}")

@@ -15,6 +15,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "backbone": ("f5c", "resnet18", "resnet18_released"),
     "fusion": ("conv1x1", "none"),
     "aggregation": ("max", "edge_conv"),
+    "head": ("conv3d", "conv1d"),
     "halved_axis": ("H", "W"),
     "batchnorm": ("flattened", "per_frame_step"),
     "normalisation": ("clip", "frame", "fixed"),
@@ -38,6 +39,8 @@ class ModelConfig:
     aggregation : ccc by the parameter-free differential ``max`` or by a learned ``edge_conv``.
     neighbours : k of the k-NN graph over the 256 positions.
     include_self : whether a position counts as its own nearest neighbour (released: yes).
+    head : ``conv3d`` (paper: two 3-D convolutions) or ``conv1d`` (ours, `series_head`: every step through one linear
+        layer, two convolutions over time).
     halved_axis : spatial axis that each 3-D convolution of the head halves, ``H`` (paper) or ``W`` (released).
     batchnorm : training statistics over batch and time at once (``flattened``) or for each time step by itself
         (``per_frame_step``). Evaluation is the same.
@@ -45,8 +48,8 @@ class ModelConfig:
         ((x - 0.5) / 0.25); only the last two give a frame the same features in every window.
     dead_params : keep the 128x128 linear layer that the released ccc declares and never calls.
     dropout : probability in the head's MLP.
-    embedding_dim, hidden_dim : sizes of the MLP 512 -> hidden -> embedding; `resnet18_released` has 512 hidden units
-        whatever hidden_dim says.
+    embedding_dim, hidden_dim : sizes of the MLP 512 -> hidden -> embedding (64 -> hidden -> embedding of `conv1d`);
+        `resnet18_released` has 512 hidden units whatever hidden_dim says.
     """
 
     representation: Representation = "feat_diff"
@@ -59,6 +62,7 @@ class ModelConfig:
     aggregation: str = "max"
     neighbours: int = 4
     include_self: bool = True
+    head: str = "conv3d"
     halved_axis: str = "H"
     batchnorm: str = "flattened"
     normalisation: str = "clip"
@@ -79,6 +83,8 @@ class ModelConfig:
                 raise InputError(f"model config: {field} = {value!r} is unknown; choose one of {', '.join(allowed)}")
         if not 1 <= self.neighbours <= 255:
             raise InputError(f"model config: neighbours = {self.neighbours}, but must lie in 1..255")
+        if self.head != "conv3d" and self.backbone == "resnet18_released":
+            raise InputError("model config: backbone = 'resnet18_released' has a head of its own; leave out head")
         if self.embedding_dim < 1 or self.hidden_dim < 1:
             raise InputError("model config: embedding_dim and hidden_dim must be at least 1")
         if not 0.0 <= self.dropout < 1.0:

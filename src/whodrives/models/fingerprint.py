@@ -15,6 +15,7 @@ from whodrives.models.head import PooledHead, TemporalHead
 from whodrives.models.normalise import at_least_single, standardise
 from whodrives.models.representation import REPRESENTATIONS
 from whodrives.models.resnet import PooledResNet18, ResNet18
+from whodrives.models.series_head import SeriesHead
 
 BACKBONES: dict[str, Callable[[ModelConfig], Backbone]] = {
     "f5c": F5C,
@@ -34,9 +35,11 @@ class FingerprintModel(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = BACKBONES[config.backbone](config)
-        self.head: TemporalHead | PooledHead
+        self.head: TemporalHead | PooledHead | SeriesHead
         if isinstance(self.backbone, PooledResNet18):
             self.head = PooledHead(PooledResNet18.channels, config)
+        elif config.head == "conv1d":
+            self.head = SeriesHead(F5C.channels, config)
         else:
             self.head = TemporalHead(F5C.channels, config)
 

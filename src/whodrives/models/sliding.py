@@ -28,6 +28,7 @@ from whodrives.errors import InputError
 from whodrives.models.fingerprint import FingerprintModel
 from whodrives.models.head import TemporalHead, VolumeBlock, pool_to_grid
 from whodrives.models.normalise import at_least_single, standardise
+from whodrives.models.series_head import SeriesHead
 
 # Normalisations under which a frame is encoded alike in every window.
 STREAMABLE = ("frame", "fixed")
@@ -146,17 +147,21 @@ class _Steps:
 
 
 class _WholeSums:
-    """Windows whose steps are few or are vectors: kept and given to the head as they are."""
+    """Windows whose steps are few or are vectors: kept and given to the head as they are, or as it reads them."""
 
     def __init__(self, head: nn.Module, offset: int, span: int, rest: int, hop: int) -> None:
-        self.head, self.span, self.rest, self.hop = head, span, rest, hop
+        self.span, self.rest, self.hop = span, rest, hop
+        self.reader = head if isinstance(head, SeriesHead) else None
+        self.head: Callable[[Tensor], Tensor] = head if self.reader is None else self.reader.finish
         self.kept: Tensor | None = None
         self.first = 0  # the step that `kept` begins with
         self.next, self.offset = offset, offset
 
     def take(self, volume: Tensor) -> tuple[list[int], list[Tensor]]:
         """Next steps -> starts of windows, in frames, and what the head gives for them."""
-        kept = volume if self.kept is None else torch.cat((self.kept, volume))
+        # Steps that are read one by one are read once, whatever windows hold them.
+        rows = volume if self.reader is None else self.reader.series(volume.transpose(0, 1)[None])[0].T
+        kept = rows if self.kept is None else torch.cat((self.kept, rows))
         starts, out = [], []
         while self.next + self.span + self.rest <= self.first + len(kept):
             at = self.next - self.first

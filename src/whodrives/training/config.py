@@ -70,6 +70,8 @@ class RecipeConfig:
     lr, betas, weight_decay : AdamW. warmup_epochs : linear, the first step at 1 / warm-up.
     lr_floor : of the cosine, as a fraction of lr.
     temperature, loss_reduction : of the supervised contrastive loss.
+    contrastive_weight : of the supervised contrastive loss. With 0 here and for the cross-entropy the head is not run
+        and learns nothing; the motion is then what is learned and validated (a warm start of the backbone).
     cross_entropy_weight, cross_entropy_scale : auxiliary cosine cross-entropy over training drivers (ours; 0 = off).
     motion_weight : auxiliary regression of the true change of motion from the head's input (ours; 0 = off); simulated
         clips, `feat_diff` or `pixel_diff`, and whole batches only.
@@ -96,6 +98,7 @@ class RecipeConfig:
     lr_floor: float = 0.01
     temperature: float = 0.07
     loss_reduction: str = "mean"
+    contrastive_weight: float = 1.0
     cross_entropy_weight: float = 0.0
     cross_entropy_scale: float = 16.0
     motion_weight: float = 0.0
@@ -121,6 +124,11 @@ class RecipeConfig:
     def total_steps(self) -> int:
         """Optimiser steps of the whole run."""
         return round(self.epochs * self.steps_per_epoch)
+
+    @property
+    def learns_drivers(self) -> bool:
+        """Whether a loss looks at embeddings; else the true motion is all that is learned."""
+        return self.contrastive_weight > 0 or self.cross_entropy_weight > 0
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,8 @@ _RANGES = {
     "train.warmup_epochs": (0, _MANY),
     "train.lr_floor": (0, 1),
     "train.temperature": (1e-4, 1e3),
+    "train.contrastive_weight": (0, 1e6),
+    "train.cross_entropy_weight": (0, 1e6),
     "train.motion_weight": (0, 1e6),
     "train.clip_norm": (1e-9, 1e9),
     "train.seed": (0, 2**63 - 1),

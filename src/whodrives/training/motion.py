@@ -6,13 +6,41 @@ features that the head embeds. It is used in training only: nothing of it is par
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from whodrives.models.head import pool_to_grid
 from whodrives.models.normalise import at_least_single
+from whodrives.models.series_head import GRID, grids
 
-GRID = 4
+
+def spans(motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Controls (N, T, K) -> their change over one step, over a quarter of the clip, and their course about its mean.
+
+    Small steps are what tells people apart, but large changes are what a network can see first.
+    """
+    apart = max(1, motion.shape[1] // 4)
+    centred = motion - motion.mean(dim=1, keepdim=True)
+    return motion[:, 1:] - motion[:, :-1], motion[:, apart:] - motion[:, :-apart], centred
+
+
+def motion_scale(tracks: Iterable[NDArray[np.floating]], length: int) -> Tensor:
+    """Root mean squares (3, K) of `spans` over all windows of `length` frames, half a window apart; 0: never moves.
+
+    tracks : controls (frames, K) of each recording, all of them at least `length` long.
+    """
+    totals: Tensor | None = None
+    count = 0
+    for values in tracks:
+        windows = torch.from_numpy(values).unfold(0, length, max(1, length // 2)).transpose(1, 2)
+        squares = torch.stack([part.square().mean(dim=(0, 1)) for part in spans(windows)]) * len(windows)
+        totals, count = squares if totals is None else totals + squares, count + len(windows)
+    if totals is None:
+        raise ValueError("no tracks")
+    return (totals / count).sqrt().float()
 
 
 class MotionReadout(nn.Module):
@@ -20,8 +48,8 @@ class MotionReadout(nn.Module):
 
     Parameters
     ----------
-    channels : of the volume. scale : float (K,), standard deviation of each control's change from frame to frame in
-        the training motion; controls that never change (0) count for nothing.
+    channels : of the volume. scale : float (3, K), what `motion_scale` gives; controls that never change (0) count
+        for nothing.
     """
 
     scale: Tensor
@@ -29,20 +57,29 @@ class MotionReadout(nn.Module):
     def __init__(self, channels: int, scale: Tensor) -> None:
         super().__init__()
         self.register_buffer("scale", scale.float())
-        self.linear = nn.Linear(channels * GRID * GRID, len(scale))
+        self.linear = nn.Linear(channels * GRID * GRID, scale.shape[1])
 
     def forward(self, volume: Tensor) -> Tensor:
-        """volume (N, channels, S, H, W) -> changes (N, S, K) in units of `scale`."""
-        count, channels, steps = volume.shape[:3]
-        maps = volume.transpose(1, 2).reshape(count * steps, channels, *volume.shape[3:])
-        return self.linear(pool_to_grid(maps, GRID).flatten(1)).view(count, steps, -1)
+        """volume (N, channels, S, H, W) -> changes (N, S, K) in units of `scale[0]`."""
+        return self.linear(grids(volume))
+
+    def errors(self, changes: Tensor, motion: Tensor) -> Tensor:
+        """Squared error of `forward`'s changes (N, T - 1, K) for controls (N, T, K), in units of the scale: (3, K).
+
+        One row for each of `spans`; 0 where nothing moves, about 1 for changes of zero.
+        """
+        read = at_least_single(changes) * self.scale[0]
+        course = torch.cat((torch.zeros_like(read[:, :1]), read.cumsum(dim=1)), dim=1)
+        found = []
+        for scale, seen, told in zip(self.scale, spans(course), spans(motion), strict=True):
+            unit = torch.where(scale > 0, scale, 1.0)
+            found.append(((seen - told) / unit).square().mean(dim=(0, 1)) * (scale > 0))
+        return torch.stack(found)
 
     def loss(self, volume: Tensor, motion: Tensor) -> Tensor:
-        """Unexplained share of the variance, mean over the controls that move: scalar >= 0, 1 for reading nothing.
+        """Unexplained share of the variance, mean over `spans` and the controls that move: scalar >= 0, 1 for reading
+        nothing.
 
         volume : (N, channels, T - 1, H, W), of differences. motion : (N, T, K) controls of each frame.
         """
-        moving = self.scale > 0
-        told = (motion[:, 1:] - motion[:, :-1]) / self.scale.where(moving, torch.ones_like(self.scale))
-        error = (at_least_single(self(volume)) - told).square()
-        return error.mean(dim=(0, 1))[moving].mean()
+        return self.errors(self(volume), motion)[:, self.scale[0] > 0].mean()

@@ -1,21 +1,24 @@
-"""A fresh projection on trained features: cheap, because the features of a clip are computed once.
+"""A fresh end of the head on trained features: cheap, because the features of a clip are computed once.
 
 A learning rate that suits convolutions can kill the hidden units of the small MLP behind them; the embedding then keeps
-few dimensions, and everything learned below is seen through them. Refitting the MLP alone costs minutes. Source: ours.
+few dimensions, and everything learned below is seen through them. Refitting the MLP alone costs minutes. A head that
+reads step by step (`series_head`) is refitted as a whole: its steps' grids are what is kept. Source: ours.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from whodrives.errors import InputError
 from whodrives.models import FingerprintModel
 from whodrives.models.head import TemporalHead
+from whodrives.models.series_head import SeriesHead
 from whodrives.training.config import RecipeConfig
 from whodrives.training.loss import Prototypes, driver_cross_entropy, supervised_contrastive
+from whodrives.training.schedule import learning_rate_factor
 from whodrives.training.source import AvatarSource
 from whodrives.training.stored import StoredSource
 from whodrives.training.validation import DTYPES
@@ -23,6 +26,28 @@ from whodrives.training.validation import DTYPES
 # Batches for refitting come after every step that a run could take.
 FIRST_STEP = 1_000_000_000
 PROTOTYPE_SCALE = 0.25
+LEARNING_RATE = 1e-3
+WARM_UP = 20
+
+
+def _entry(head: nn.Module) -> nn.Linear:
+    """The first layer that is refitted; its input is kept."""
+    if isinstance(head, SeriesHead):
+        return head.read
+    if isinstance(head, TemporalHead):
+        first = head.mlp[0]
+        assert isinstance(first, nn.Linear)
+        return first
+    raise InputError("the head of backbone resnet18_released cannot be refitted; leave --refit-head out, or take f5c")
+
+
+def _rest(head: nn.Module, x: Tensor) -> Tensor:
+    """The head's output from what `_entry` sees."""
+    if isinstance(head, SeriesHead):
+        return head.finish(head.read(x).transpose(1, 2))
+    assert isinstance(head, TemporalHead)
+    hidden, final = head.mlp
+    return final(head.dropout(F.relu(hidden(x))))
 
 
 @torch.no_grad()
@@ -33,11 +58,20 @@ def pooled_features(
     precision: str = "bf16",
     valid: Tensor | None = None,
 ) -> Tensor:
-    """What the MLP of the head gets to see, in evaluation mode: (N, T, 1, 128, 128) -> (N, 512) float32, where the
-    model is. valid : int64 (N,) leading real frames; None: all."""
+    """What the layer of the head that `fit_head` begins with gets to see, in evaluation mode, where the model is.
+
+    Parameters
+    ----------
+    frames : (N, T, 1, 128, 128). valid : int64 (N,) leading real frames; None: all.
+
+    Returns
+    -------
+    float32 (N, 512); of a `SeriesHead` float16 (N, S, 2048), a quarter of a megabyte a clip of 64 frames.
+    """
     device = next(model.parameters()).device
     seen: list[Tensor] = []
-    hook = model.head.mlp[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
+    kind = torch.float16 if isinstance(model.head, SeriesHead) else torch.float32
+    hook = _entry(model.head).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].to(kind)))
     was_training = model.training
     model.eval()
     try:
@@ -55,13 +89,27 @@ def pooled_features(
 def collect_features(
     model: FingerprintModel, source: AvatarSource | StoredSource, recipe: RecipeConfig, batches: int
 ) -> tuple[Tensor, Tensor]:
-    """Pooled features (N, 512) and drivers (N,) of `batches` batches that no training step sees."""
-    features, labels = [], []
+    """`pooled_features` and drivers (N,) of `batches` batches that no training step sees.
+
+    Raises
+    ------
+    InputError
+        Padding is to be masked under a `SeriesHead`, whose kept steps do not say which of them are real.
+    """
+    features: Tensor | None = None
+    labels = []
+    size = recipe.identities * recipe.samples
     for number in range(batches):
         batch = source.batch(FIRST_STEP + number, recipe.identities, recipe.samples)
-        features.append(pooled_features(model, batch.frames, precision=recipe.precision, valid=batch.valid))
-        labels.append(batch.driver.to(features[-1].device))
-    return torch.cat(features), torch.cat(labels)
+        if batch.valid is not None and isinstance(model.head, SeriesHead):
+            raise InputError("config: data.mask_padding with --refit-head needs head = 'conv3d'; set it to false")
+        found = pooled_features(model, batch.frames, precision=recipe.precision, valid=batch.valid)
+        if features is None:
+            features = found.new_empty(batches * size, *found.shape[1:])
+        features[number * size : (number + 1) * size] = found
+        labels.append(batch.driver.to(found.device))
+    assert features is not None
+    return features, torch.cat(labels)
 
 
 def fit_head(
@@ -73,10 +121,10 @@ def fit_head(
     recipe: RecipeConfig,
     steps: int,
 ) -> None:
-    """Replace the MLP of the head and the prototypes by new ones, trained alone on `collect_features`' output.
+    """Replace the head from `_entry` on and the prototypes by new ones, trained alone on `collect_features`' output.
 
-    Loss and batch shape are the recipe's; a batch stays within one of `pools`, as in training. Deterministic under
-    recipe.seed. Raises InputError when the features leave too few drivers.
+    Loss and batch shape are the recipe's; a batch stays within one of `pools`, as in training. The learning rate goes
+    from 1e-3 down a cosine. Deterministic under recipe.seed. Raises InputError when the features leave too few drivers.
     """
     numbers = drivers.cpu().numpy()
     clips = {int(driver): np.flatnonzero(numbers == driver) for driver in np.unique(numbers)}
@@ -89,28 +137,41 @@ def fit_head(
     shares = np.array([sum(len(clips[d]) for d in pool) for pool in usable], dtype=float)
     rng = np.random.default_rng([recipe.seed, FIRST_STEP])
     torch.manual_seed(recipe.seed)
-    hidden, final = model.head.mlp
-    assert isinstance(hidden, torch.nn.Linear)
-    assert isinstance(final, torch.nn.Linear)
-    hidden.reset_parameters()
-    final.reset_parameters()
+    head = model.head
+    entry = _entry(head)
+    fresh = [*head.modules()] if isinstance(head, SeriesHead) else [*head.mlp]
+    for module in fresh:
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.BatchNorm1d):
+            module.reset_parameters()
     with torch.no_grad():
         prototypes.weight.normal_(0.0, PROTOTYPE_SCALE)
-    parameters = [*hidden.parameters(), *final.parameters(), prototypes.weight]
-    optimiser = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=1e-2)
-    for _ in range(steps):
+    # Features of any size train alike; what they are divided by goes into the first layer's weights afterwards.
+    scale = features[:: max(1, len(features) // 256)].float().square().mean().sqrt().clamp_min(1e-12)
+    if not isinstance(head, SeriesHead):
+        scale = torch.ones_like(scale)
+    parameters = [p for module in fresh for p in module.parameters(recurse=False)] + [prototypes.weight]
+    optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=1e-2)
+    head.train()
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = LEARNING_RATE * learning_rate_factor(step, steps, min(WARM_UP, steps // 10))
         pool = usable[rng.choice(len(usable), p=shares / shares.sum())]
         chosen = rng.choice(pool, recipe.identities, replace=False)
         rows = np.concatenate([rng.choice(clips[driver], recipe.samples, replace=False) for driver in chosen])
-        x, y = features[rows], drivers[rows]
-        embedding = F.normalize(final(F.dropout(F.relu(hidden(x)), model.config.dropout)), dim=1)
-        loss = supervised_contrastive(embedding, y, recipe.temperature, recipe.loss_reduction)
+        x, y = features[rows].float() / scale, drivers[rows]
+        embedding = F.normalize(_rest(head, x), dim=1)
+        loss = recipe.contrastive_weight * supervised_contrastive(
+            embedding, y, recipe.temperature, recipe.loss_reduction
+        )
         if recipe.cross_entropy_weight > 0:
             extra = driver_cross_entropy(embedding, prototypes.weight, y, recipe.cross_entropy_scale)
             loss = loss + recipe.cross_entropy_weight * extra
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
         optimiser.step()
+    with torch.no_grad():
+        entry.weight /= scale
 
 
 def refit_head(
@@ -124,9 +185,5 @@ def refit_head(
 
     Raises InputError for `resnet18_released`, whose MLP has a BatchNorm.
     """
-    if not isinstance(model.head, TemporalHead):
-        raise InputError(
-            f"the head of backbone {model.config.backbone} cannot be refitted; leave --refit-head out, or take f5c"
-        )
     features, drivers = collect_features(model, source, recipe, recipe.refit_batches)
     fit_head(model, prototypes, features, drivers, source.pools, recipe, steps)

@@ -18,6 +18,7 @@ from whodrives.avatars.procedural import procedural_face
 from whodrives.avatars.tracks import MotionTrack
 from whodrives.errors import InputError
 from whodrives.training.config import SourceConfig
+from whodrives.training.motion import motion_scale
 
 BUILTIN_RECORDINGS = 6
 BUILTIN_SECONDS = 24.0
@@ -43,7 +44,7 @@ class Batch:
 class LabelledClips:
     """Fixed evaluation clips: frames uint8 (N, T, 1, 128, 128) and labels (N,) arrays; is_self is bool.
 
-    valid : as in `Batch`.
+    valid, motion : as in `Batch`.
     """
 
     frames: Tensor
@@ -52,6 +53,7 @@ class LabelledClips:
     recording: np.ndarray
     is_self: np.ndarray
     valid: Tensor | None = None
+    motion: Tensor | None = None
 
 
 class AvatarSource:
@@ -108,9 +110,9 @@ class AvatarSource:
         return Batch(made.frames, made.driver, made.motion)
 
     def motion_scale(self) -> Tensor:
-        """(K,) standard deviation of each control's change from frame to frame over all training motion; 0: never."""
-        changes = [np.diff(track.values, axis=0) for driver in self.drivers for track in driver.tracks]
-        return torch.from_numpy(np.concatenate(changes).std(axis=0))
+        """(3, K) how much each control moves in the training motion: `training.motion.motion_scale` of a clip."""
+        tracks = (track.values for driver in self.drivers for track in driver.tracks)
+        return motion_scale(tracks, self.avatars.length)
 
 
 def _real_drivers(config: SourceConfig, split: str) -> list[list[MotionTrack]]:
@@ -201,7 +203,7 @@ def evaluation_clips(
     made = [load_generator(name) for name in config.generators]
     weights = np.array(list(config.generators.values())) / sum(config.generators.values())
     rigs = [[generator.rig(face) for face in faces] for generator in made]
-    frames, driver_names, targets, recordings, is_self = [], [], [], [], []
+    frames, motions, driver_names, targets, recordings, is_self = [], [], [], [], [], []
     for number, driver in enumerate(drivers):
         pool = [face for face in own if face != own[number]]
         shown = [own[number], *rng.choice(pool, min(others, len(pool)), replace=False)]
@@ -216,9 +218,12 @@ def evaluation_clips(
                     with torch.no_grad():
                         clip = made[kind].render([rigs[kind][face]], motion, [nuisance])
                     frames.append((clip[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu())
+                    motions.append(motion[0])
                     driver_names.append(driver.name)
                     targets.append(faces[face].name)
                     recordings.append(track.recording)
                     is_self.append(face == own[number])
     columns = [np.array(column) for column in (driver_names, targets, recordings, is_self)]
-    return LabelledClips(torch.stack(frames), columns[0], columns[1], columns[2], columns[3])
+    return LabelledClips(
+        torch.stack(frames), columns[0], columns[1], columns[2], columns[3], None, torch.stack(motions)
+    )

@@ -31,7 +31,7 @@ from whodrives.training.schedule import learning_rate_factor
 from whodrives.training.sharednorm import share_batchnorm
 from whodrives.training.source import Batch, LabelledClips
 from whodrives.training.step import backward_cached, backward_whole, step_seed
-from whodrives.training.validation import DTYPES, evaluate_clips
+from whodrives.training.validation import DTYPES, evaluate_clips, explained_motion
 from whodrives.training.weights import load_weights
 
 
@@ -53,7 +53,7 @@ class KnownMotion(Protocol):
     """A source that tells the true motion in `Batch.motion`."""
 
     def motion_scale(self) -> Tensor:
-        """(K,) standard deviation of each control's change from frame to frame; 0: it never changes."""
+        """(3, K) what `training.motion.motion_scale` gives; 0: a control never changes."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Trainer:
         self.parameters = [*self.model.parameters()]
         if recipe.cross_entropy_weight > 0:
             self.parameters += [*self.prototypes.parameters()]
-        self.motion = self._motion_readout() if recipe.motion_weight > 0 else None
+        self.motion = self._motion_readout()
         if self.motion is not None:
             self.parameters += [*self.motion.parameters()]
         self.optimiser = torch.optim.AdamW(
@@ -140,8 +140,14 @@ class Trainer:
         self._renderer = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
         self._pending: tuple[int, Future[Batch]] | None = None
 
-    def _motion_readout(self) -> MotionReadout:
+    def _motion_readout(self) -> MotionReadout | None:
         model, recipe = self.config.model, self.config.train
+        if recipe.motion_weight == 0:
+            if not recipe.learns_drivers:
+                raise InputError(
+                    "config: nothing is learned; set contrastive_, cross_entropy_ or motion_weight of [train]"
+                )
+            return None
         key = "config: train.motion_weight"
         if model.representation not in ("feat_diff", "pixel_diff") or model.backbone == "resnet18_released":
             raise InputError(f"{key} needs differences of feature maps: feat_diff or pixel_diff, f5c or resnet18")
@@ -257,11 +263,16 @@ class Trainer:
                 assert batch.motion is not None
                 volume = self.model.represent(clips.to(self.device))
                 aside.append(self.motion.loss(volume, batch.motion.to(self.device)))
+                if not recipe.learns_drivers:
+                    return volume.new_zeros(len(volume), 1)
                 return self.model.embed_volume(volume)
 
         def loss(local: Tensor) -> Tensor:
             embeddings = gather(local, self.world)
-            value = supervised_contrastive(embeddings, labels, recipe.temperature, recipe.loss_reduction)
+            value = embeddings.new_zeros(())
+            if recipe.contrastive_weight > 0:
+                value = supervised_contrastive(embeddings, labels, recipe.temperature, recipe.loss_reduction)
+                value = recipe.contrastive_weight * value
             if recipe.cross_entropy_weight > 0:
                 extra = driver_cross_entropy(embeddings, self.prototypes.weight, labels, recipe.cross_entropy_scale)
                 value = value + recipe.cross_entropy_weight * extra
@@ -305,11 +316,21 @@ class Trainer:
         return batch
 
     def validate(self) -> dict[str, float]:
-        """AUC on the validation clips; keeps the best weights by pair AUC. Only the leading process computes."""
+        """``pair_auc``, ``target_auc`` of the validation clips, or ``motion_r2`` where motion is all that is learned.
+
+        Keeps the best weights by the first of them, which `auc` and `best` then hold. Only the leading process
+        computes.
+        """
         result: dict[str, float] = {}
         if self.world.leads:
-            result = evaluate_clips(self.judged, self.validation, self.config.train.precision)
-        self.auc = agree(result.get("pair", math.nan), self.world)
+            precision = self.config.train.precision
+            if self.config.train.learns_drivers:
+                found = evaluate_clips(self.judged, self.validation, precision)
+                result = {f"{name}_auc": value for name, value in found.items()}
+            else:
+                assert self.motion is not None
+                result = {"motion_r2": explained_motion(self.judged, self.motion, self.validation, precision)}
+        self.auc = agree(next(iter(result.values()), math.nan), self.world)
         better = self.auc > self.best
         self.best = max(self.best, self.auc)
         self.stale += 1
@@ -326,7 +347,7 @@ class Trainer:
         return self.step >= recipe.total_steps or 0 < recipe.patience <= self.stale
 
     def run(self, until: int | None = None, on_step: Callable[[Progress], object] | None = None) -> float:
-        """Train to the end of the schedule (or to step `until`); returns the best validation pair AUC.
+        """Train to the end of the schedule (or to step `until`); returns the best that `validate` found.
 
         on_step : told after every step; when it answers True, the run ends there with a checkpoint. Not for several
             processes, which would have to agree.
@@ -349,7 +370,7 @@ class Trainer:
                     row["motion_r2"] = round(1 - self.motion_error, 4)
                 # Not where `until` cuts a run: a validation there would count towards patience, and change the run.
                 if self.step % recipe.validate_every == 0 or self.step == recipe.total_steps:
-                    row |= {f"val_{name}_auc": round(value, 4) for name, value in self.validate().items()}
+                    row |= {f"val_{name}": round(value, 4) for name, value in self.validate().items()}
                 if log is not None:
                     log.write(row)
                 if time.monotonic() - saved > recipe.checkpoint_seconds:

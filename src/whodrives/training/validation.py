@@ -11,6 +11,7 @@ from torch import Tensor
 from whodrives.errors import InputError
 from whodrives.evaluation.protocols import different_recordings, per_target_auc
 from whodrives.models import FingerprintModel
+from whodrives.training.motion import MotionReadout
 from whodrives.training.source import LabelledClips
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -52,6 +53,40 @@ def evaluate_clips(model: FingerprintModel, clips: LabelledClips, precision: str
     with contextlib.suppress(InputError):  # no target has self- and cross-reenactments
         found["target"] = per_target_auc(vectors, clips.target, clips.is_self).auc
     return found
+
+
+@torch.inference_mode()
+def explained_motion(
+    model: FingerprintModel,
+    readout: MotionReadout,
+    clips: LabelledClips,
+    precision: str = "bf16",
+    batch_size: int = 8,
+) -> float:
+    """Explained share of the true motion's variance (at most 1), mean over `motion.spans` and the controls that move.
+
+    Of the variance of the clips themselves, whatever the readout's scale is.
+
+    Raises
+    ------
+    InputError
+        The clips' motion is not known.
+    """
+    if clips.motion is None:
+        raise InputError("validation clips do not tell their motion; take simulated ones")
+    training, device = model.training, next(model.parameters()).device
+    model.eval()
+    errors, totals = [], []
+    for start in range(0, len(clips.frames), batch_size):
+        part = slice(start, start + batch_size)
+        told = clips.motion[part].to(device)
+        with torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32"):
+            changes = readout(model.represent(clips.frames[part].to(device)))
+        errors.append(readout.errors(changes, told) * len(told))
+        totals.append(readout.errors(torch.zeros_like(changes), told) * len(told))
+    model.train(training)
+    error, total = torch.stack(errors).sum(dim=0), torch.stack(totals).sum(dim=0)
+    return float((1 - error / total)[total > 0].mean())
 
 
 def pair_faces(clips: LabelledClips) -> str:

@@ -18,7 +18,6 @@ pytest.importorskip("ray", reason="Ray is not installed (extra `ray`)")
 pytestmark = [pytest.mark.extras, pytest.mark.slow]
 
 
-
 @pytest.fixture
 def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """24 of them, and an empty file."""
