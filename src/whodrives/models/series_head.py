@@ -1,12 +1,14 @@
-"""A head that reads every step by itself and then listens along time (ours; the paper's is `models.head`).
+"""A head that reads motion off every step and then listens along time (ours; the paper's is `models.head`).
 
-Each step's map is pooled to a 4 x 4 grid and goes through one linear layer, which can be given the simulator's true
-motion to learn (`training.motion`); two 1-D convolutions over time, the mean and an MLP make the embedding. A step
-costs a few thousand multiplications in place of the Conv3Ds' thirty million, and steps are alike in every window.
+Each step's map is pooled to a 4 x 4 grid and goes through one linear layer, which learns the simulator's true motion
+(`training.motion`): few numbers, in which another face looks alike. Two 1-D convolutions over time, mean and standard
+deviation, and an MLP make the embedding. A step costs a hundred thousand multiplications, the Conv3Ds thirty million,
+and it is the same in every window.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,20 +16,23 @@ from whodrives.models.config import ModelConfig
 from whodrives.models.head import pool_to_grid, real_steps
 
 GRID = 4
+# As many numbers a step as the simulator has controls (`avatars.tracks.CHANNELS`).
+CONTROLS = 33
 WIDTH = 64
 KERNEL = 5
+EPS = 1e-6
 
 
 class SeriesBlock(nn.Module):
     """Conv1d over time that keeps the length, BatchNorm, ReLU."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, inputs: int) -> None:
         super().__init__()
-        self.conv1d = nn.Conv1d(channels, channels, KERNEL, padding=KERNEL // 2)
-        self.norm = nn.BatchNorm1d(channels)
+        self.conv1d = nn.Conv1d(inputs, WIDTH, KERNEL, padding=KERNEL // 2)
+        self.norm = nn.BatchNorm1d(WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, S) -> the same shape."""
+        """(batch, inputs, S) -> (batch, WIDTH, S)."""
         return F.relu(self.norm(self.conv1d(x)))
 
 
@@ -36,17 +41,17 @@ class SeriesHead(nn.Module):
 
     def __init__(self, channels: int, config: ModelConfig) -> None:
         super().__init__()
-        # No bias: what a constant adds is taken out by the BatchNorm behind it.
-        self.read = nn.Linear(channels * GRID * GRID, WIDTH, bias=False)
-        self.norm = nn.BatchNorm1d(WIDTH)
-        self.blocks = nn.ModuleList((SeriesBlock(WIDTH), SeriesBlock(WIDTH)))
+        # No bias: nothing moves where features do not change.
+        self.read = nn.Linear(channels * GRID * GRID, CONTROLS, bias=False)
+        self.norm = nn.BatchNorm1d(CONTROLS)
+        self.blocks = nn.ModuleList((SeriesBlock(CONTROLS), SeriesBlock(WIDTH)))
         self.mlp = nn.ModuleList(
-            (nn.Linear(WIDTH, config.hidden_dim), nn.Linear(config.hidden_dim, config.embedding_dim))
+            (nn.Linear(2 * WIDTH, config.hidden_dim), nn.Linear(config.hidden_dim, config.embedding_dim))
         )
         self.dropout = nn.Dropout(config.dropout)
 
     def series(self, volume: Tensor) -> Tensor:
-        """Each step read by itself: (batch, channels, S, H, W) -> (batch, WIDTH, S)."""
+        """Each step read by itself: (batch, channels, S, H, W) -> (batch, CONTROLS, S)."""
         return self.read(grids(volume)).transpose(1, 2)
 
     def forward(self, volume: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -63,12 +68,12 @@ class SeriesHead(nn.Module):
             x = block(x)
             if mask is not None:
                 x = x * mask.to(x.dtype)
-        if valid is None:
-            mean = x.mean(dim=2)
-        else:
-            mean = x.sum(dim=2) / valid.to(x.dtype)[:, None]
+        steps = x.shape[2] if valid is None else valid.to(x.dtype)[:, None]
+        mean = x.sum(dim=2) / steps
+        apart = (x - mean[:, :, None]).square()
+        spread = ((apart if mask is None else apart * mask.to(x.dtype)).sum(dim=2) / steps + EPS).sqrt()
         hidden, final = self.mlp
-        return final(self.dropout(F.relu(hidden(mean))))
+        return final(self.dropout(F.relu(hidden(torch.cat((mean, spread), dim=1)))))
 
 
 def grids(volume: Tensor) -> Tensor:

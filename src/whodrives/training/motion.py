@@ -1,7 +1,8 @@
 """Auxiliary regression of the true motion: the simulator knows what every frame shows (ours, not the paper's).
 
 The contrastive loss gives one label a clip; this gives the backbone one target a step and channel, from the same
-features that the head embeds. It is used in training only: nothing of it is part of the network.
+features that the head embeds. Under the paper's head it is used in training only, and nothing of it is part of the
+network; a `SeriesHead` begins with the layer that is learned here.
 """
 
 from __future__ import annotations
@@ -49,15 +50,15 @@ class MotionReadout(nn.Module):
     Parameters
     ----------
     channels : of the volume. scale : float (3, K), what `motion_scale` gives; controls that never change (0) count
-        for nothing.
+        for nothing. linear : the layer that reads, that of a `SeriesHead`; None: a new one.
     """
 
     scale: Tensor
 
-    def __init__(self, channels: int, scale: Tensor) -> None:
+    def __init__(self, channels: int, scale: Tensor, linear: nn.Linear | None = None) -> None:
         super().__init__()
         self.register_buffer("scale", scale.float())
-        self.linear = nn.Linear(channels * GRID * GRID, scale.shape[1])
+        self.linear = nn.Linear(channels * GRID * GRID, scale.shape[1]) if linear is None else linear
 
     def forward(self, volume: Tensor) -> Tensor:
         """volume (N, channels, S, H, W) -> changes (N, S, K) in units of `scale[0]`."""

@@ -1,8 +1,9 @@
 """A fresh end of the head on trained features: cheap, because the features of a clip are computed once.
 
 A learning rate that suits convolutions can kill the hidden units of the small MLP behind them; the embedding then keeps
-few dimensions, and everything learned below is seen through them. Refitting the MLP alone costs minutes. A head that
-reads step by step (`series_head`) is refitted as a whole: its steps' grids are what is kept. Source: ours.
+few dimensions, and everything learned below is seen through them. Refitting the MLP alone costs minutes. Of a head that
+reads step by step (`series_head`) everything behind the reading layer is fitted, on the series that it reads: 8 KiB a
+clip, so that many thousands of clips can be kept. Source: ours.
 """
 
 from __future__ import annotations
@@ -30,24 +31,42 @@ LEARNING_RATE = 1e-3
 WARM_UP = 20
 
 
-def _entry(head: nn.Module) -> nn.Linear:
+def _entry(head: nn.Module) -> nn.Module:
     """The first layer that is refitted; its input is kept."""
     if isinstance(head, SeriesHead):
-        return head.read
+        return head.norm
     if isinstance(head, TemporalHead):
-        first = head.mlp[0]
-        assert isinstance(first, nn.Linear)
-        return first
+        return head.mlp[0]
     raise InputError("the head of backbone resnet18_released cannot be refitted; leave --refit-head out, or take f5c")
+
+
+def _refitted(head: nn.Module) -> list[nn.Module]:
+    """The layers that `fit_head` replaces."""
+    if isinstance(head, SeriesHead):
+        return [head.norm, *head.blocks.modules(), *head.mlp]
+    assert isinstance(head, TemporalHead)
+    return [*head.mlp]
 
 
 def _rest(head: nn.Module, x: Tensor) -> Tensor:
     """The head's output from what `_entry` sees."""
     if isinstance(head, SeriesHead):
-        return head.finish(head.read(x).transpose(1, 2))
+        return head.finish(x)
     assert isinstance(head, TemporalHead)
     hidden, final = head.mlp
-    return final(head.dropout(F.relu(hidden(x))))
+    out: Tensor = final(head.dropout(F.relu(hidden(x))))
+    return out
+
+
+def _varied(series: Tensor, rng: np.random.Generator) -> Tensor:
+    """Other clips of the same people for nothing: (N, K, S) -> (N, K, S'), a part of it, half of them backwards."""
+    steps = series.shape[2]
+    length = int(rng.integers(max(1, steps * 5 // 8), steps + 1))
+    first = int(rng.integers(0, steps - length + 1))
+    part = series[:, :, first : first + length]
+    back = torch.from_numpy(rng.random(len(part)) < 0.5).to(part.device)
+    # Backwards, every change has the other sign.
+    return torch.where(back[:, None, None], -part.flip(2), part)
 
 
 @torch.no_grad()
@@ -66,12 +85,11 @@ def pooled_features(
 
     Returns
     -------
-    float32 (N, 512); of a `SeriesHead` float16 (N, S, 2048), a quarter of a megabyte a clip of 64 frames.
+    float32 (N, 512); of a `SeriesHead` (N, CONTROLS, S).
     """
     device = next(model.parameters()).device
     seen: list[Tensor] = []
-    kind = torch.float16 if isinstance(model.head, SeriesHead) else torch.float32
-    hook = _entry(model.head).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].to(kind)))
+    hook = _entry(model.head).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
     was_training = model.training
     model.eval()
     try:
@@ -123,6 +141,8 @@ def fit_head(
 ) -> None:
     """Replace the head from `_entry` on and the prototypes by new ones, trained alone on `collect_features`' output.
 
+    A `SeriesHead` sees parts of the clips, half of them backwards.
+
     Loss and batch shape are the recipe's; a batch stays within one of `pools`, as in training. The learning rate goes
     from 1e-3 down a cosine. Deterministic under recipe.seed. Raises InputError when the features leave too few drivers.
     """
@@ -138,17 +158,12 @@ def fit_head(
     rng = np.random.default_rng([recipe.seed, FIRST_STEP])
     torch.manual_seed(recipe.seed)
     head = model.head
-    entry = _entry(head)
-    fresh = [*head.modules()] if isinstance(head, SeriesHead) else [*head.mlp]
+    fresh = _refitted(head)
     for module in fresh:
         if isinstance(module, nn.Linear | nn.Conv1d | nn.BatchNorm1d):
             module.reset_parameters()
     with torch.no_grad():
         prototypes.weight.normal_(0.0, PROTOTYPE_SCALE)
-    # Features of any size train alike; what they are divided by goes into the first layer's weights afterwards.
-    scale = features[:: max(1, len(features) // 256)].float().square().mean().sqrt().clamp_min(1e-12)
-    if not isinstance(head, SeriesHead):
-        scale = torch.ones_like(scale)
     parameters = [p for module in fresh for p in module.parameters(recurse=False)] + [prototypes.weight]
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=1e-2)
     head.train()
@@ -158,7 +173,9 @@ def fit_head(
         pool = usable[rng.choice(len(usable), p=shares / shares.sum())]
         chosen = rng.choice(pool, recipe.identities, replace=False)
         rows = np.concatenate([rng.choice(clips[driver], recipe.samples, replace=False) for driver in chosen])
-        x, y = features[rows].float() / scale, drivers[rows]
+        x, y = features[rows], drivers[rows]
+        if isinstance(head, SeriesHead):
+            x = _varied(x, rng)
         embedding = F.normalize(_rest(head, x), dim=1)
         loss = recipe.contrastive_weight * supervised_contrastive(
             embedding, y, recipe.temperature, recipe.loss_reduction
@@ -170,8 +187,6 @@ def fit_head(
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
         optimiser.step()
-    with torch.no_grad():
-        entry.weight /= scale
 
 
 def refit_head(

@@ -20,6 +20,7 @@ from whodrives.avatars.allocator import keep_large_blocks
 from whodrives.errors import InputError, WhodrivesError
 from whodrives.models import FingerprintModel, build_model
 from whodrives.models.f5c import F5C
+from whodrives.models.series_head import SeriesHead
 from whodrives.training.checkpoint import CheckpointError, is_checkpoint, load_checkpoint, save_checkpoint
 from whodrives.training.config import TrainConfig, config_from_dict
 from whodrives.training.distributed import World, agree, average_gradients, gather, require_equal
@@ -123,7 +124,9 @@ class Trainer:
             self.parameters += [*self.prototypes.parameters()]
         self.motion = self._motion_readout()
         if self.motion is not None:
-            self.parameters += [*self.motion.parameters()]
+            # A SeriesHead's own layer is among the model's already.
+            known = {id(parameter) for parameter in self.parameters}
+            self.parameters += [p for p in self.motion.parameters() if id(p) not in known]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
         )
@@ -155,7 +158,8 @@ class Trainer:
             raise InputError(f"{key} needs the whole batch at once; set piece_clips = 0 and compile = false")
         if not isinstance(self.source, KnownMotion):
             raise InputError(f"{key} needs simulated clips, whose motion is known")
-        return MotionReadout(F5C.channels, self.source.motion_scale()).to(self.device)
+        linear = self.model.head.read if isinstance(self.model.head, SeriesHead) else None
+        return MotionReadout(F5C.channels, self.source.motion_scale(), linear).to(self.device)
 
     @property
     def _modules(self) -> dict[str, nn.Module]:
