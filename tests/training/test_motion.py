@@ -81,6 +81,32 @@ def test_motion_alone_leaves_the_head_as_it_is(tmp_path: Path) -> None:
         Trainer(alone, MovingSource(), clips(), tmp_path).validate()
 
 
+def test_a_head_that_reads_step_by_step_learns_to_read(tmp_path: Path) -> None:
+    class Controls(MovingSource):
+        def batch(self, step: int, identities: int, samples: int, rows: range | None = None) -> Batch:
+            made = super().batch(step, identities, samples, rows)
+            assert made.motion is not None
+            return Batch(made.frames, made.driver, torch.nn.functional.pad(made.motion, (0, 31)))
+
+        def motion_scale(self) -> torch.Tensor:
+            return torch.nn.functional.pad(super().motion_scale(), (0, 31))
+
+    told = dataclasses.replace(clips(), motion=Controls().batch(0, 3, 4).motion)
+    alone = config({"preset": "plus"}, motion_weight=1.0, contrastive_weight=0.0, cross_entropy_weight=0.0)
+    trainer = Trainer(alone, Controls(), told, tmp_path)
+    before = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    trainer.run(until=3)
+    after = dict(trainer.model.named_parameters())
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert {name for name in changed if not name.startswith("backbone.")} == {"head.read.weight"}
+    assert len({id(parameter) for parameter in trainer.parameters}) == len(trainer.parameters)
+    again = Trainer(alone, Controls(), told, tmp_path)
+    assert again.resume()
+    assert torch.equal(again.model.head.read.weight, after["head.read.weight"])  # type: ignore[union-attr, arg-type]
+    assert again.motion is not None
+    assert again.motion.linear.weight is again.model.head.read.weight  # type: ignore[union-attr]
+
+
 def test_explained_motion_is_one_for_the_truth_and_nought_for_nothing() -> None:
     from whodrives.training.validation import explained_motion
 

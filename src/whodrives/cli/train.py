@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Run folder (default: out/NAME).")
 @click.option("--resume/--fresh", default=True, help="Go on from the folder's last checkpoint (default).")
 @click.option("--init", metavar="WEIGHTS", help="Start from a checkpoint, a weight file, or 'bundled'.")
-@click.option(
-    "--refit-head", type=click.IntRange(0), default=0, help="First fit the end of the head, this many steps."
-)
+@click.option("--refit-head", type=click.IntRange(0), default=0, help="First fit the end of the head, this many steps.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Change a config value.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default=None, help="Default: cuda when there is one.")
 @click.option("--until", type=int, default=None, help="Stop at this step (the schedule stays as it is).")

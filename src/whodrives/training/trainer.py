@@ -164,7 +164,7 @@ class Trainer:
     @property
     def _modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {"model": self.model, "prototypes": self.prototypes}
-        if self.motion is not None:
+        if self.motion is not None and not isinstance(self.model.head, SeriesHead):  # whose layer is the model's
             modules["motion"] = self.motion
         return modules if self.average is None else {**modules, "average": self.average}
 
