@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from whodrives.evaluation.disentanglement import swaps
 from whodrives.evaluation.evaluate import identification
@@ -99,7 +100,8 @@ def test_scores_are_on_their_steps_and_next_to_the_product() -> None:
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(600, 48)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    exact = rows.astype(np.float64) @ rows.astype(np.float64).T
+    unit = rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    exact = unit @ unit.T
     found = products(rows, rows)
     assert found.dtype == np.float32
     assert np.abs(found - exact).max() <= STEP / 2 + 1e-12
@@ -110,3 +112,24 @@ def test_scores_are_on_their_steps_and_next_to_the_product() -> None:
     fine = settle(exact.copy(), FINE_STEP)
     assert np.abs(fine - exact).max() <= FINE_STEP / 2
     assert (fine / FINE_STEP % 1 == 0).all()
+
+
+def test_steps_are_fine_enough_for_crowded_embeddings() -> None:
+    """As those of an untrained network: cosines within a few millionths of 1, people a little apart."""
+    rng = np.random.default_rng(2)
+    people = np.repeat(np.arange(12), 8)
+    few = rng.normal(size=(12, 6))[people] + rng.normal(size=(96, 6))
+    exact = rng.normal(size=256) + 2e-3 * few @ rng.normal(size=(6, 256))
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    first, second = np.triu_indices(96, 1)
+    genuine = people[first] == people[second]
+    true = np.einsum("ij,ij->i", exact[first], exact[second])
+    assert 1e-6 < np.quantile(1 - true, 0.05) < np.quantile(1 - true, 0.5) < 1e-4
+    rows = exact.astype(np.float32)
+    found = products(rows, rows)[first, second]
+    assert roc_auc_score(genuine, found) == pytest.approx(roc_auc_score(genuine, true), abs=1e-3)
+
+
+def test_what_is_no_unit_row_keeps_its_length() -> None:
+    rows = np.array([[0.6, 0.0], [0.0, 0.0], [0.6, 0.8]], dtype=np.float32)
+    assert products(rows, rows) == pytest.approx(np.array([[0.36, 0, 0.36], [0, 0, 0], [0.36, 0, 1]]), abs=1e-7)
