@@ -9,12 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from whodrives.avatars.tracks import CHANNELS
 from whodrives.errors import InputError
 from whodrives.models import ModelConfig, build_model
 from whodrives.models.batchnorm import FrameBatchNorm
 from whodrives.models.fcc import circulant
 from whodrives.models.graph import nearest_positions, neighbour_max
 from whodrives.models.normalise import standardise
+from whodrives.models.series_head import CONTROLS
 
 REPRESENTATIONS = ("feat_diff", "pixel_diff", "raw_feat", "static", "concat")
 
@@ -33,11 +35,15 @@ def test_parameter_counts_match_the_paper() -> None:
     assert count(build_model("paper")) == 526_808
     assert count(build_model("release")) == 510_296
     assert count(build_model("release", dead_params=True)) == 526_808
-    assert count(build_model("plus")) == 307_896
+    assert count(build_model("plus")) == 250_810
     assert count(build_model("paper", backbone="resnet18").backbone.trunk) == 11_170_240
     released = build_model("paper", backbone="resnet18_released")
     assert count(released.backbone.trunk) == count(released.backbone) == 11_170_240
     assert count(released) == 11_565_248
+
+
+def test_the_series_head_reads_as_many_numbers_as_there_are_controls() -> None:
+    assert len(CHANNELS) == CONTROLS
 
 
 def test_a_backbone_with_a_head_of_its_own_takes_no_other() -> None:

@@ -93,6 +93,7 @@ JOBS: list[tuple[str, dict[str, object], dict[str, object]]] = [
     ("per_frame_step", {"batchnorm": "per_frame_step"}, {}),
     ("recompute", {}, {"recompute": True}),
     ("sum", {"representation": "pixel_diff"}, {"loss_reduction": "sum", "cross_entropy_weight": 0.0}),
+    ("series head", {"preset": "plus"}, {}),
 ]
 
 

@@ -60,7 +60,7 @@ def test_loss_is_the_unexplained_share_of_the_controls_that_move() -> None:
             for row, (one, two) in enumerate(zip(spans(seen[None, :, None]), spans(told[None, :, None]), strict=True)):
                 parts.append((row, control, float(((one - two) / scale[row, control]).square().mean())))
     wanted = np.mean([np.mean([v for r, c, v in parts if (r, c) == key]) for key in {(r, c) for r, c, _ in parts}])
-    assert float(readout.loss(volume, motion).detach()) == pytest.approx(wanted, rel=1e-4)
+    assert float(readout.loss(readout(volume), motion).detach()) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_motion_alone_leaves_the_head_as_it_is(tmp_path: Path) -> None:
@@ -155,6 +155,11 @@ def test_what_cannot_be(tmp_path: Path) -> None:
         Trainer(config(motion_weight=1.0), FlickerSource(), clips(), tmp_path)
     with pytest.raises(InputError, match="feat_diff or pixel_diff"):
         Trainer(config({"representation": "static"}, motion_weight=1.0), MovingSource(), clips(), tmp_path)
+    averaged = config(motion_weight=1.0, contrastive_weight=0.0, cross_entropy_weight=0.0, ema=0.9)
+    with pytest.raises(InputError, match="averages what embeds"):
+        Trainer(averaged, MovingSource(), clips(), tmp_path)
+    with pytest.raises(ValueError, match="reads 33 controls, the source has 2"):
+        Trainer(config({"preset": "plus"}, motion_weight=1.0), MovingSource(), clips(), tmp_path)
     with pytest.raises(InputError, match="nothing is learned"):
         Trainer(config(contrastive_weight=0.0, cross_entropy_weight=0.0), MovingSource(), clips(), tmp_path)
     with pytest.raises(InputError, match="whole batch"):

@@ -129,3 +129,15 @@ def test_varied_series_are_parts_of_them_forwards_or_backwards() -> None:
     assert lengths == set(range(10, 17))
     assert ways == {True, False}
     assert _varied(torch.ones(2, 3, 1), rng).shape == (2, 3, 1)
+    whole = torch.arange(8.0).expand(50, 1, 8)
+    assert {float((part[0, 1] - part[0, 0]).sign()) for part in _varied(whole, rng, 1.0)} == {1.0, -1.0}
+    assert all(part[0, 1] > part[0, 0] for part in _varied(whole, rng, None))
+
+
+def test_a_recipe_that_learns_no_drivers_refits_nothing() -> None:
+    model, source = build_model("plus"), AvatarSource(BUILTIN, seed=0)
+    recipe = RecipeConfig(
+        identities=2, samples=2, contrastive_weight=0.0, motion_weight=1.0, refit_batches=1, precision="fp32"
+    )
+    with pytest.raises(InputError, match="contrastive_weight or cross_entropy_weight"):
+        refit_head(model, Prototypes(3, 256), source, recipe, steps=1)

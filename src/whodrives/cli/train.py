@@ -67,10 +67,15 @@ def _train(
     until: int | None,
     as_json: bool,
 ) -> None:
+    from whodrives.errors import InputError
     from whodrives.training.opening import open_data
     from whodrives.training.trainer import Progress as Step
     from whodrives.training.trainer import Trainer
 
+    if not (settings.train.total_steps or refit_steps or (folder / "last.safetensors").exists()):
+        raise InputError(
+            "config: train.epochs = 0 learns nothing; give --refit-head STEPS, as the experiment's head says"
+        )
     source, clips = open_data(settings, world.device)
     trainer = Trainer(settings, source, clips, folder, world)
     resumed = trainer.resume() if resume else False
@@ -88,8 +93,6 @@ def _train(
         # At once: a run that is killed early must not go on from what an older one left in this folder.
         if world.leads:
             (folder / "best.safetensors").unlink(missing_ok=True)
-        if refit_steps:
-            trainer.validate()  # a step of training may be no gain, or none may follow
         trainer.save()
     columns = (
         TextColumn("step {task.completed:.0f}/{task.total:.0f}"),

@@ -41,7 +41,8 @@ class ModelConfig:
     include_self : whether a position counts as its own nearest neighbour (released: yes).
     head : ``conv3d`` (paper: two 3-D convolutions) or ``conv1d`` (ours, `series_head`: every step through one linear
         layer, two convolutions over time).
-    halved_axis : spatial axis that each 3-D convolution of the head halves, ``H`` (paper) or ``W`` (released).
+    halved_axis : spatial axis that each 3-D convolution of the head halves, ``H`` (paper) or ``W`` (released); `conv1d`
+        has none.
     batchnorm : training statistics over batch and time at once (``flattened``) or for each time step by itself
         (``per_frame_step``). Evaluation is the same.
     normalisation : input standardisation over the whole ``clip``, over each ``frame``, or ``fixed``

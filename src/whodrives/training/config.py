@@ -167,6 +167,7 @@ _RANGES = {
     "train.seed": (0, 2**63 - 1),
     "train.validate_every": (1, _MANY),
     "train.threads": (0, 4096),
+    "train.refit_batches": (1, _MANY),
     "train.piece_clips": (0, _MANY),
     "train.ema": (0, 0.999999),
     "train.patience": (0, _MANY),

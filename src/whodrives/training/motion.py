@@ -8,14 +8,27 @@ network; a `SeriesHead` begins with the layer that is learned here.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from whodrives.errors import InputError
+from whodrives.models import FingerprintModel
+from whodrives.models.f5c import F5C
 from whodrives.models.normalise import at_least_single
-from whodrives.models.series_head import GRID, grids
+from whodrives.models.series_head import GRID, SeriesHead, grids
+from whodrives.training.config import TrainConfig
+
+
+@runtime_checkable
+class KnownMotion(Protocol):
+    """A source that tells the true motion in `Batch.motion`."""
+
+    def motion_scale(self) -> Tensor:
+        """(3, K) what `motion_scale` gives; 0: a control never changes."""
 
 
 def spans(motion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -59,6 +72,8 @@ class MotionReadout(nn.Module):
         super().__init__()
         self.register_buffer("scale", scale.float())
         self.linear = nn.Linear(channels * GRID * GRID, scale.shape[1]) if linear is None else linear
+        if self.linear.out_features != scale.shape[1]:
+            raise ValueError(f"the layer reads {self.linear.out_features} controls, the source has {scale.shape[1]}")
 
     def forward(self, volume: Tensor) -> Tensor:
         """volume (N, channels, S, H, W) -> changes (N, S, K) in units of `scale[0]`."""
@@ -77,10 +92,37 @@ class MotionReadout(nn.Module):
             found.append(((seen - told) / unit).square().mean(dim=(0, 1)) * (scale > 0))
         return torch.stack(found)
 
-    def loss(self, volume: Tensor, motion: Tensor) -> Tensor:
-        """Unexplained share of the variance, mean over `spans` and the controls that move: scalar >= 0, 1 for reading
-        nothing.
+    def loss(self, changes: Tensor, motion: Tensor) -> Tensor:
+        """Mean of `errors` over `spans` and the controls that move in training: scalar >= 0.
 
-        volume : (N, channels, T - 1, H, W), of differences. motion : (N, T, K) controls of each frame.
+        For changes of zero about 1 on average over all training motion, less where people move less.
         """
-        return self.errors(self(volume), motion)[:, self.scale[0] > 0].mean()
+        return self.errors(changes, motion)[:, self.scale[0] > 0].mean()
+
+
+def motion_readout(
+    config: TrainConfig, model: FingerprintModel, source: object, device: torch.device
+) -> MotionReadout | None:
+    """What a run needs to learn the motion of `source`, the layer of a `SeriesHead` in it; None without motion_weight.
+
+    Raises
+    ------
+    InputError
+        Nothing is learned at all, or options that do not go with motion.
+    """
+    recipe = config.train
+    if recipe.motion_weight == 0:
+        if not recipe.learns_drivers:
+            raise InputError("config: nothing is learned; set contrastive_, cross_entropy_ or motion_weight of [train]")
+        return None
+    key = "config: train.motion_weight"
+    if config.model.representation not in ("feat_diff", "pixel_diff") or config.model.backbone == "resnet18_released":
+        raise InputError(f"{key} needs differences of feature maps: feat_diff or pixel_diff, f5c or resnet18")
+    if recipe.piece_clips or recipe.compile:
+        raise InputError(f"{key} needs the whole batch at once; set piece_clips = 0 and compile = false")
+    if not isinstance(source, KnownMotion):
+        raise InputError(f"{key} needs simulated clips, whose motion is known")
+    if recipe.ema and not recipe.learns_drivers:
+        raise InputError("config: train.ema averages what embeds drivers; set it to 0 where motion alone is learned")
+    linear = model.head.read if isinstance(model.head, SeriesHead) else None
+    return MotionReadout(F5C.channels, source.motion_scale(), linear).to(device)

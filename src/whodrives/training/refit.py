@@ -58,15 +58,23 @@ def _rest(head: nn.Module, x: Tensor) -> Tensor:
     return out
 
 
-def _varied(series: Tensor, rng: np.random.Generator) -> Tensor:
-    """Other clips of the same people for nothing: (N, K, S) -> (N, K, S'), a part of it, half of them backwards."""
+# Sign of a series that is read backwards in time; other representations cannot be turned round.
+BACKWARDS = {"feat_diff": -1.0, "raw_feat": 1.0, "static": 1.0}
+
+
+def _varied(series: Tensor, rng: np.random.Generator, sign: float | None = -1.0) -> Tensor:
+    """Other clips of the same people for nothing: (N, K, S) -> (N, K, S'), a part of it, half of them backwards.
+
+    sign : of `BACKWARDS`; None: none of them backwards.
+    """
     steps = series.shape[2]
     length = int(rng.integers(max(1, steps * 5 // 8), steps + 1))
     first = int(rng.integers(0, steps - length + 1))
     part = series[:, :, first : first + length]
+    if sign is None:
+        return part
     back = torch.from_numpy(rng.random(len(part)) < 0.5).to(part.device)
-    # Backwards, every change has the other sign.
-    return torch.where(back[:, None, None], -part.flip(2), part)
+    return torch.where(back[:, None, None], sign * part.flip(2), part)
 
 
 @torch.no_grad()
@@ -143,9 +151,16 @@ def fit_head(
 
     A `SeriesHead` sees parts of the clips, half of them backwards.
 
-    Loss and batch shape are the recipe's; a batch stays within one of `pools`, as in training. The learning rate goes
-    from 1e-3 down a cosine. Deterministic under recipe.seed. Raises InputError when the features leave too few drivers.
+    Loss and batch shape are the recipe's; a batch stays within one of `pools`, as in training. The learning rate is
+    1e-3, that of a `SeriesHead` goes down a cosine from there. Deterministic under recipe.seed.
+
+    Raises
+    ------
+    InputError
+        The features leave too few drivers, or no loss of the recipe looks at embeddings.
     """
+    if not recipe.learns_drivers:
+        raise InputError("config: --refit-head needs train.contrastive_weight or cross_entropy_weight above 0")
     numbers = drivers.cpu().numpy()
     clips = {int(driver): np.flatnonzero(numbers == driver) for driver in np.unique(numbers)}
     usable = [[d for d in pool if len(clips.get(d, ())) >= recipe.samples] for pool in pools]
@@ -166,27 +181,32 @@ def fit_head(
         prototypes.weight.normal_(0.0, PROTOTYPE_SCALE)
     parameters = [p for module in fresh for p in module.parameters(recurse=False)] + [prototypes.weight]
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=1e-2)
+    whole, was_training = isinstance(head, SeriesHead), head.training
     head.train()
     for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * learning_rate_factor(step, steps, min(WARM_UP, steps // 10))
+        if whole:
+            for group in optimiser.param_groups:
+                group["lr"] = LEARNING_RATE * learning_rate_factor(step, steps, min(WARM_UP, steps // 10))
         pool = usable[rng.choice(len(usable), p=shares / shares.sum())]
         chosen = rng.choice(pool, recipe.identities, replace=False)
         rows = np.concatenate([rng.choice(clips[driver], recipe.samples, replace=False) for driver in chosen])
         x, y = features[rows], drivers[rows]
-        if isinstance(head, SeriesHead):
-            x = _varied(x, rng)
+        if whole:
+            x = _varied(x, rng, BACKWARDS.get(model.config.representation))
         embedding = F.normalize(_rest(head, x), dim=1)
-        loss = recipe.contrastive_weight * supervised_contrastive(
-            embedding, y, recipe.temperature, recipe.loss_reduction
-        )
+        loss = embedding.new_zeros(())
+        if recipe.contrastive_weight > 0:
+            found = supervised_contrastive(embedding, y, recipe.temperature, recipe.loss_reduction)
+            loss = recipe.contrastive_weight * found
         if recipe.cross_entropy_weight > 0:
             extra = driver_cross_entropy(embedding, prototypes.weight, y, recipe.cross_entropy_scale)
             loss = loss + recipe.cross_entropy_weight * extra
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+        if whole:
+            nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
         optimiser.step()
+    head.train(was_training)
 
 
 def refit_head(

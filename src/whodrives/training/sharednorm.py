@@ -68,16 +68,28 @@ class SharedFrameBatchNorm(FrameBatchNorm):
         return out.reshape(x.shape)
 
 
+def _shared(norm: nn.BatchNorm1d | nn.BatchNorm3d, x: Tensor) -> Tensor:
+    """x (N, C, ...) normalised over all processes; moves the running statistics of `norm`."""
+    out, mean, var, count = _SharedNorm.apply(x, norm.weight, norm.bias, norm.eps)
+    move_running_statistics(norm, mean, var, count)
+    normalised: Tensor = out
+    return normalised
+
+
 class SharedClipBatchNorm(ClipBatchNorm):
     """`ClipBatchNorm` over the clips of all processes, one of which may have a single clip."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (batch, C)."""
-        if not self.training:
-            return super().forward(x)
-        out, mean, var, count = _SharedNorm.apply(x, self.weight, self.bias, self.eps)
-        move_running_statistics(self, mean, var, count)
-        return out
+        return _shared(self, x) if self.training else super().forward(x)
+
+
+class SharedBatchNorm1d(nn.BatchNorm1d):
+    """BatchNorm1d over the series of all processes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (batch, C, T)."""
+        return _shared(self, x) if self.training else super().forward(x)
 
 
 class SharedBatchNorm3d(nn.BatchNorm3d):
@@ -85,21 +97,19 @@ class SharedBatchNorm3d(nn.BatchNorm3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (batch, C, T, H, W)."""
-        if not self.training:
-            return super().forward(x)
-        out, mean, var, count = _SharedNorm.apply(x, self.weight, self.bias, self.eps)
-        move_running_statistics(self, mean, var, count)
-        return out
+        return _shared(self, x) if self.training else super().forward(x)
 
 
 def share_batchnorm(module: nn.Module) -> None:
     """Replace every BatchNorm below `module` by one that shares its statistics; names and parameters stay the same."""
     for name, child in module.named_children():
-        new: SharedFrameBatchNorm | SharedClipBatchNorm | SharedBatchNorm3d
+        new: SharedFrameBatchNorm | SharedClipBatchNorm | SharedBatchNorm1d | SharedBatchNorm3d
         if isinstance(child, FrameBatchNorm):
             new = SharedFrameBatchNorm(child.num_features, child.per_step)
         elif isinstance(child, ClipBatchNorm):
             new = SharedClipBatchNorm(child.num_features)
+        elif isinstance(child, nn.BatchNorm1d):
+            new = SharedBatchNorm1d(child.num_features)
         elif isinstance(child, nn.BatchNorm3d):
             new = SharedBatchNorm3d(child.num_features)
         else:

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whodrives.models.batchnorm import ClipBatchNorm, FrameBatchNorm
+from whodrives.models.batchnorm import FrameBatchNorm
 
-Norm = FrameBatchNorm | ClipBatchNorm | nn.BatchNorm3d
+# ClipBatchNorm is a BatchNorm1d.
+Norm = FrameBatchNorm | nn.BatchNorm1d | nn.BatchNorm3d
 
 
 def step_seed(seed: int, step: int, rank: int = 0, piece: int = 0) -> int:

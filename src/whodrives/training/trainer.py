@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from whodrives.avatars.allocator import keep_large_blocks
 from whodrives.errors import InputError, WhodrivesError
 from whodrives.models import FingerprintModel, build_model
-from whodrives.models.f5c import F5C
 from whodrives.models.series_head import SeriesHead
 from whodrives.training.checkpoint import CheckpointError, is_checkpoint, load_checkpoint, save_checkpoint
 from whodrives.training.config import TrainConfig, config_from_dict
@@ -27,7 +26,7 @@ from whodrives.training.distributed import World, agree, average_gradients, gath
 from whodrives.training.history import changed_keys, stage
 from whodrives.training.log import RunLog
 from whodrives.training.loss import Prototypes, driver_cross_entropy, supervised_contrastive
-from whodrives.training.motion import MotionReadout
+from whodrives.training.motion import motion_readout
 from whodrives.training.schedule import learning_rate_factor
 from whodrives.training.sharednorm import share_batchnorm
 from whodrives.training.source import Batch, LabelledClips
@@ -47,14 +46,6 @@ class ClipSource(Protocol):
 
     def batch(self, step: int, identities: int, samples: int, rows: range | None = None) -> Batch:
         """Clips and driver numbers of one optimiser step, a function of the step alone; `rows` of it or all."""
-
-
-@runtime_checkable
-class KnownMotion(Protocol):
-    """A source that tells the true motion in `Batch.motion`."""
-
-    def motion_scale(self) -> Tensor:
-        """(3, K) what `training.motion.motion_scale` gives; 0: a control never changes."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +110,12 @@ class Trainer:
             AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)) if recipe.ema > 0 else None
         )
         self.embed: Callable[..., Tensor] = torch.compile(self.model) if recipe.compile else self.model
-        self.parameters = [*self.model.parameters()]
+        # A head that is not run is nobody's parameter: weight decay must leave it alone, too.
+        learned = self.model if recipe.learns_drivers else self.model.backbone
+        self.parameters = [*learned.parameters()]
         if recipe.cross_entropy_weight > 0:
             self.parameters += [*self.prototypes.parameters()]
-        self.motion = self._motion_readout()
+        self.motion = motion_readout(config, self.model, source, self.device)
         if self.motion is not None:
             # A SeriesHead's own layer is among the model's already.
             known = {id(parameter) for parameter in self.parameters}
@@ -142,24 +135,6 @@ class Trainer:
         threads = torch.get_num_threads()
         self._renderer = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,))
         self._pending: tuple[int, Future[Batch]] | None = None
-
-    def _motion_readout(self) -> MotionReadout | None:
-        model, recipe = self.config.model, self.config.train
-        if recipe.motion_weight == 0:
-            if not recipe.learns_drivers:
-                raise InputError(
-                    "config: nothing is learned; set contrastive_, cross_entropy_ or motion_weight of [train]"
-                )
-            return None
-        key = "config: train.motion_weight"
-        if model.representation not in ("feat_diff", "pixel_diff") or model.backbone == "resnet18_released":
-            raise InputError(f"{key} needs differences of feature maps: feat_diff or pixel_diff, f5c or resnet18")
-        if recipe.piece_clips or recipe.compile:
-            raise InputError(f"{key} needs the whole batch at once; set piece_clips = 0 and compile = false")
-        if not isinstance(self.source, KnownMotion):
-            raise InputError(f"{key} needs simulated clips, whose motion is known")
-        linear = self.model.head.read if isinstance(self.model.head, SeriesHead) else None
-        return MotionReadout(F5C.channels, self.source.motion_scale(), linear).to(self.device)
 
     @property
     def _modules(self) -> dict[str, nn.Module]:
@@ -266,7 +241,9 @@ class Trainer:
                     return self.embed(clips.to(self.device), None if valid is None else valid.to(self.device))
                 assert batch.motion is not None
                 volume = self.model.represent(clips.to(self.device))
-                aside.append(self.motion.loss(volume, batch.motion.to(self.device)))
+                told = batch.motion.to(self.device)
+                changes = self.motion(volume)
+                aside.append(torch.stack([self.motion.loss(c, told) for c in (changes, torch.zeros_like(changes))]))
                 if not recipe.learns_drivers:
                     return volume.new_zeros(len(volume), 1)
                 return self.model.embed_volume(volume)
@@ -281,8 +258,8 @@ class Trainer:
                 extra = driver_cross_entropy(embeddings, self.prototypes.weight, labels, recipe.cross_entropy_scale)
                 value = value + recipe.cross_entropy_weight * extra
             if aside:
-                error = gather(aside[0][None], self.world).mean()
-                self.motion_error = error.item()
+                error, still = gather(aside[0][None], self.world).mean(dim=0)
+                self.motion_error = error.item() / max(still.item(), 1e-12)
                 value = value + recipe.motion_weight * error
             # Every process has the same value, so all of them stop here or none.
             if not math.isfinite(value.item()):
@@ -385,6 +362,11 @@ class Trainer:
                     clips = pace * recipe.identities * recipe.samples
                     if on_step(Progress(self.step, stop, loss, self.auc, clips)) is True:
                         break
+            if self.step >= recipe.total_steps and math.isnan(self.auc):
+                # A run of no steps, whose head was fitted before it began.
+                found = {f"val_{name}": round(value, 4) for name, value in self.validate().items()}
+                if log is not None:
+                    log.write({"step": self.step, **found})
             self.save()
         finally:
             if log is not None:

@@ -65,7 +65,7 @@ def load_weights(source: str | Path = "bundled") -> Weights:
     Parameters
     ----------
     source : ``bundled``, the path of a `.safetensors` file with its `.json` beside it, or a preset name
-        (``paper``, ``release``: an UNTRAINED network with seed 0, for baselines).
+        (``paper``, ``release``, ``plus``: an UNTRAINED network with seed 0, for baselines).
 
     Raises
     ------
