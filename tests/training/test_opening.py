@@ -15,7 +15,7 @@ from whodrives.cli.main import cli
 from whodrives.errors import InputError
 from whodrives.training.config import config_from_dict
 from whodrives.training.opening import open_data, training_clips, training_people
-from whodrives.training.release import release
+from whodrives.training.release import load_run, release
 from whodrives.training.source import AvatarSource
 from whodrives.training.stored import StoredSource
 
@@ -58,6 +58,26 @@ def test_a_store_trains(store: Path, tmp_path: Path) -> None:
     assert 0 <= rows[-1]["val_pair_auc"] <= 1
     with pytest.raises(InputError, match="simulated videos only"):
         release(tmp_path / "run", tmp_path / "w.safetensors", {}, 0.0, "last")
+
+
+def test_a_run_of_no_steps_is_its_fitted_head(store: Path, tmp_path: Path) -> None:
+    words = ["train", str(experiment(tmp_path, store)), "-o", str(tmp_path / "run"), "--json", "--device", "cpu",
+             "--set", "train.epochs=0", "--set", "model.preset=plus", "--set", "train.refit_batches=1"]  # fmt: skip
+    nothing = CliRunner().invoke(cli, words)
+    assert nothing.exit_code == 2
+    assert "--refit-head" in nothing.output
+    done = CliRunner().invoke(cli, [*words, "--refit-head", "3"])
+    assert done.exit_code == 0, done.output
+    best = json.loads(done.output)["best_val_pair_auc"]
+    assert 0 <= best <= 1
+    row = json.loads((tmp_path / "run" / "log.jsonl").read_text())
+    assert row["step"] == 0
+    assert row["val_pair_auc"] == pytest.approx(best, abs=1e-4)
+    model, config, history = load_run(tmp_path / "run" / "best.safetensors")
+    assert (model.config.head, config.train.total_steps) == ("conv1d", 0)
+    assert {"refit_head_steps": 3, "clips": 4} in history
+    again = CliRunner().invoke(cli, words)
+    assert again.exit_code == 0, again.output
 
 
 def test_which_source(store: Path) -> None:
