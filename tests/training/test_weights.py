@@ -80,4 +80,5 @@ def test_config_errors_suggest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).resolve().parents[2] / "experiments").glob("*.toml")))
 def test_every_experiment_reads(path: Path) -> None:
-    assert load_config(path).train.total_steps > 0
+    # One that takes no steps is for a head that is fitted before the first of them, and tells how.
+    assert load_config(path).train.total_steps > 0 or "--refit-head" in path.read_text()
