@@ -12,7 +12,6 @@ Exit status 1 when 95% of looks do not come within the wait for those pictures a
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import sys
@@ -21,11 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from watch_memory import Endless, never_decides
-from whodrives.avatars.allocator import keep_large_blocks
-from whodrives.verification.fingerprinter import Fingerprinter
+from watch_memory import Endless, begin
 from whodrives.verification.watch import Watch
 from whodrives.video.decoder import SourceFrame
 from whodrives.video.scenes import LOOK_AHEAD
@@ -52,17 +48,7 @@ class Paced(Endless):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("video", type=Path)
-    parser.add_argument("--model", default="bundled")
-    parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--hop", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    keep_large_blocks()
-    fingerprinter = never_decides(Fingerprinter.load(options.model, "cpu"))
+    options, fingerprinter = begin(__doc__, "seconds")
     fps = fingerprinter.contract.fps
     source = Paced(options.video, options.seconds)
     if fps is None or abs(source.nominal_fps - fps) > 0.01:

@@ -69,18 +69,23 @@ def resident() -> float:
     return pages * 4096 / 2**20
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def begin(description: str | None, unit: str) -> tuple[argparse.Namespace, Fingerprinter]:
+    """The options of a benchmark that watches for 30 `unit` (``minutes``, ``seconds``), and what it watches with."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", type=Path)
     parser.add_argument("--model", default="bundled")
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument(f"--{unit}", type=float, default=30)
     parser.add_argument("--hop", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_large_blocks()
-    fingerprinter = never_decides(Fingerprinter.load(options.model, "cpu"))
+    return options, never_decides(Fingerprinter.load(options.model, "cpu"))
+
+
+def main() -> int:
+    options, fingerprinter = begin(__doc__, "minutes")
     template = fingerprinter.embed(options.video).template
     if template is None:
         raise SystemExit(f"{options.video}: no usable window")
