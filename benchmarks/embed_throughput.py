@@ -128,9 +128,7 @@ def run(words: list[str], threads: int | None) -> tuple[float, float, float]:
     return took, sum(worked.values()), most
 
 
-def speed(
-    names: list[Path], workers: list[int], threads: list[int], rounds: int, more: list[str], work: Path
-) -> int:
+def speed(names: list[Path], workers: list[int], threads: list[int], rounds: int, more: list[str], work: Path) -> int:
     """Files a second of each way."""
     manifest = work / "list.csv"
     write_list(manifest, names)

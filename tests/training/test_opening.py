@@ -78,6 +78,8 @@ def test_a_run_of_no_steps_is_its_fitted_head(store: Path, tmp_path: Path) -> No
     assert {"refit_head_steps": 3, "clips": 4} in history
     again = CliRunner().invoke(cli, words)
     assert again.exit_code == 0, again.output
+    assert CliRunner().invoke(cli, [*words, "--fresh"]).exit_code == 2
+    assert (tmp_path / "run" / "best.safetensors").exists()
 
 
 def test_which_source(store: Path) -> None:

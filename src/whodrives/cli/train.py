@@ -72,7 +72,8 @@ def _train(
     from whodrives.training.trainer import Progress as Step
     from whodrives.training.trainer import Trainer
 
-    if not (settings.train.total_steps or refit_steps or (folder / "last.safetensors").exists()):
+    goes_on = resume and (folder / "last.safetensors").exists()
+    if not (settings.train.total_steps or refit_steps or goes_on):
         raise InputError(
             "config: train.epochs = 0 learns nothing; give --refit-head STEPS, as the experiment's head says"
         )

@@ -49,7 +49,7 @@ class ModelConfig:
         ((x - 0.5) / 0.25); only the last two give a frame the same features in every window.
     dead_params : keep the 128x128 linear layer that the released ccc declares and never calls.
     dropout : probability in the head's MLP.
-    embedding_dim, hidden_dim : sizes of the MLP 512 -> hidden -> embedding (64 -> hidden -> embedding of `conv1d`);
+    embedding_dim, hidden_dim : sizes of the MLP 512 -> hidden -> embedding (128 -> hidden -> embedding of `conv1d`);
         `resnet18_released` has 512 hidden units whatever hidden_dim says.
     """
 

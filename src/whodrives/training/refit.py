@@ -157,10 +157,8 @@ def fit_head(
     Raises
     ------
     InputError
-        The features leave too few drivers, or no loss of the recipe looks at embeddings.
+        The features leave too few drivers.
     """
-    if not recipe.learns_drivers:
-        raise InputError("config: --refit-head needs train.contrastive_weight or cross_entropy_weight above 0")
     numbers = drivers.cpu().numpy()
     clips = {int(driver): np.flatnonzero(numbers == driver) for driver in np.unique(numbers)}
     usable = [[d for d in pool if len(clips.get(d, ())) >= recipe.samples] for pool in pools]
@@ -218,7 +216,14 @@ def refit_head(
 ) -> None:
     """`collect_features` of recipe.refit_batches batches, then `fit_head`.
 
-    Raises InputError for `resnet18_released`, whose MLP has a BatchNorm.
+    Raises
+    ------
+    InputError
+        `resnet18_released`, whose MLP has a BatchNorm, or a recipe with no loss that looks at embeddings.
     """
+    # Before minutes of rendering.
+    _entry(model.head)
+    if not recipe.learns_drivers:
+        raise InputError("config: --refit-head needs train.contrastive_weight or cross_entropy_weight above 0")
     features, drivers = collect_features(model, source, recipe, recipe.refit_batches)
     fit_head(model, prototypes, features, drivers, source.pools, recipe, steps)
