@@ -45,6 +45,11 @@ def motion_scale(tracks: Iterable[NDArray[np.floating]], length: int) -> Tensor:
     """Root mean squares (3, K) of `spans` over all windows of `length` frames, half a window apart; 0: never moves.
 
     tracks : controls (frames, K) of each recording, all of them at least `length` long.
+
+    Raises
+    ------
+    ValueError
+        No tracks.
     """
     totals: Tensor | None = None
     count = 0
@@ -64,6 +69,11 @@ class MotionReadout(nn.Module):
     ----------
     channels : of the volume. scale : float (3, K), what `motion_scale` gives; controls that never change (0) count
         for nothing. linear : the layer that reads, that of a `SeriesHead`; None: a new one.
+
+    Raises
+    ------
+    ValueError
+        `linear` reads another number of controls.
     """
 
     scale: Tensor
