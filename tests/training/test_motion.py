@@ -53,8 +53,8 @@ def test_loss_is_the_unexplained_share_of_the_controls_that_move() -> None:
     for clip in range(3):
         course = [torch.zeros(3)]
         for step in range(4):
-            blocks = volume[clip, :, step].reshape(8, 4, 4, 4, 4).mean(dim=(2, 4))
-            course.append(course[-1] + readout.linear(blocks.flatten()).detach() * scale[0])
+            few = torch.einsum("oc,chw->ohw", readout.reader.squeeze.weight[:, :, 0, 0], volume[clip, :, step])
+            course.append(course[-1] + readout.reader.read.weight.detach() @ few.detach().flatten() * scale[0])
         for control in (0, 2):
             seen, told = torch.stack(course)[:, control], motion[clip, :, control]
             for row, (one, two) in enumerate(zip(spans(seen[None, :, None]), spans(told[None, :, None]), strict=True)):
@@ -98,13 +98,19 @@ def test_a_head_that_reads_step_by_step_learns_to_read(tmp_path: Path) -> None:
     trainer.run(until=3)
     after = dict(trainer.model.named_parameters())
     changed = {name for name in after if not torch.equal(after[name], before[name])}
-    assert {name for name in changed if not name.startswith("backbone.")} == {"head.read.weight"}
+    assert {name for name in changed if not name.startswith("backbone.")} == {
+        "head.reader.read.weight",
+        "head.reader.squeeze.weight",
+    }
+    # What never moves is not read.
+    assert after["head.reader.read.weight"][:1].all()
+    assert not after["head.reader.read.weight"][1:].any()
     assert len({id(parameter) for parameter in trainer.parameters}) == len(trainer.parameters)
     again = Trainer(alone, Controls(), told, tmp_path)
     assert again.resume()
-    assert torch.equal(again.model.head.read.weight, after["head.read.weight"])  # type: ignore[union-attr, arg-type]
+    assert torch.equal(again.model.head.reader.read.weight, after["head.reader.read.weight"])  # type: ignore[union-attr, arg-type]
     assert again.motion is not None
-    assert again.motion.linear.weight is again.model.head.read.weight  # type: ignore[union-attr]
+    assert again.motion.reader.read.weight is again.model.head.reader.read.weight  # type: ignore[union-attr]
 
 
 def test_explained_motion_is_one_for_the_truth_and_nought_for_nothing() -> None:
@@ -138,14 +144,14 @@ def test_it_reaches_the_backbone_and_is_logged(tmp_path: Path) -> None:
     trainer = Trainer(config(motion_weight=1.0), MovingSource(), clips(), tmp_path)
     trainer.run(until=2)
     assert trainer.motion is not None
-    assert trainer.motion.linear.weight.grad is not None
-    assert float(trainer.motion.linear.weight.grad[0].abs().sum()) > 0
-    assert float(trainer.motion.linear.weight.grad[1].abs().sum()) == 0
+    assert trainer.motion.reader.read.weight.grad is not None
+    assert float(trainer.motion.reader.read.weight.grad[0].abs().sum()) > 0
+    assert float(trainer.motion.reader.read.weight.grad[1].abs().sum()) == 0
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert all(np.isfinite(row["motion_r2"]) for row in rows)
     again = Trainer(config(motion_weight=1.0), MovingSource(), clips(), tmp_path)
     assert again.resume()
-    assert torch.equal(again.motion.linear.weight, trainer.motion.linear.weight)  # type: ignore[union-attr]
+    assert torch.equal(again.motion.reader.read.weight, trainer.motion.reader.read.weight)  # type: ignore[union-attr]
     # What is shipped is the network alone.
     assert not any("motion" in name for name in trainer.model.state_dict())
 

@@ -172,6 +172,7 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
             raise InputError(f"online avatars: {len(self.faces)} faces have {len(self._face_shares)} weights")
         self.pools = [list(pool) for pool, _ in pools or [(range(len(self.drivers)), 1.0)]]
         self._pool_shares = _shares([weight for _, weight in pools or [((), 1.0)]], "pools")
+        self.pool_weights: list[float] = np.diff(self._pool_shares, prepend=0.0).tolist()
         self.check(identities)
         self._rigs: OrderedDict[tuple[int, int], Any] = OrderedDict()
 

@@ -19,7 +19,7 @@ from whodrives.errors import InputError
 from whodrives.models import FingerprintModel
 from whodrives.models.f5c import F5C
 from whodrives.models.normalise import at_least_single
-from whodrives.models.series_head import GRID, SeriesHead, grids
+from whodrives.models.series_head import SeriesHead, StepReader
 from whodrives.training.config import TrainConfig
 
 
@@ -68,26 +68,29 @@ class MotionReadout(nn.Module):
     Parameters
     ----------
     channels : of the volume. scale : float (3, K), what `motion_scale` gives; controls that never change (0) count
-        for nothing. linear : the layer that reads, that of a `SeriesHead`; None: a new one.
+        for nothing. reader : the layer that reads, that of a `SeriesHead`; None: a new one.
 
     Raises
     ------
     ValueError
-        `linear` reads another number of controls.
+        `reader` reads another number of controls.
     """
 
     scale: Tensor
 
-    def __init__(self, channels: int, scale: Tensor, linear: nn.Linear | None = None) -> None:
+    def __init__(self, channels: int, scale: Tensor, reader: StepReader | None = None) -> None:
         super().__init__()
         self.register_buffer("scale", scale.float())
-        self.linear = nn.Linear(channels * GRID * GRID, scale.shape[1]) if linear is None else linear
-        if self.linear.out_features != scale.shape[1]:
-            raise ValueError(f"the layer reads {self.linear.out_features} controls, the source has {scale.shape[1]}")
+        self.reader = StepReader(channels, scale.shape[1]) if reader is None else reader
+        if self.reader.read.out_features != scale.shape[1]:
+            raise ValueError(
+                f"the layer reads {self.reader.read.out_features} controls, the source has {scale.shape[1]}"
+            )
 
     def forward(self, volume: Tensor) -> Tensor:
-        """volume (N, channels, S, H, W) -> changes (N, S, K) in units of `scale[0]`."""
-        return self.linear(grids(volume))
+        """volume (N, channels, S, 16, 16) -> changes (N, S, K) in units of `scale[0]`."""
+        changes: Tensor = self.reader(volume)
+        return changes
 
     def errors(self, changes: Tensor, motion: Tensor) -> Tensor:
         """Squared error of `forward`'s changes (N, T - 1, K) for controls (N, T, K), in units of the scale: (3, K).
@@ -134,5 +137,10 @@ def motion_readout(
         raise InputError(f"{key} needs simulated clips, whose motion is known")
     if recipe.ema and not recipe.learns_drivers:
         raise InputError("config: train.ema averages what embeds drivers; set it to 0 where motion alone is learned")
-    linear = model.head.read if isinstance(model.head, SeriesHead) else None
-    return MotionReadout(F5C.channels, source.motion_scale(), linear).to(device)
+    reader = model.head.reader if isinstance(model.head, SeriesHead) else None
+    readout = MotionReadout(F5C.channels, source.motion_scale(), reader).to(device)
+    if reader is not None and not recipe.learns_drivers:
+        # What never moves is never learned; left at random, BatchNorm would make it as loud as real motion.
+        with torch.no_grad():
+            reader.read.weight[readout.scale[0] == 0] = 0.0
+    return readout

@@ -96,6 +96,8 @@ class AvatarSource:
             codec=config.codec,
             face_weights=[(share if len(faces) > 1 else 1.0) / len(pool) for pool, share in faces for _ in pool],
             pools=[(pool, share if len(pools) > 1 else 1.0) for pool, share in pools],
+            # Preparing a face costs as much as a dozen frames on it.
+            kept_rigs=min(1024, len(config.generators) * sum(len(pool) for pool, _ in faces)),
         )
         # Labels of batches are places in `drivers`; drivers of one pool may share a batch.
         self.drivers: list[DriverClips] = self.avatars.drivers
@@ -110,9 +112,12 @@ class AvatarSource:
         return Batch(made.frames, made.driver, made.motion)
 
     def motion_scale(self) -> Tensor:
-        """(3, K) how much each control moves in the training motion: `training.motion.motion_scale` of a clip."""
-        tracks = (track.values for driver in self.drivers for track in driver.tracks)
-        return motion_scale(tracks, self.avatars.length)
+        """(3, K) how much each control moves in training: `training.motion.motion_scale`, every pool by its share."""
+        squares = torch.zeros(())
+        for pool, share in zip(self.pools, self.avatars.pool_weights, strict=True):
+            tracks = (track.values for number in pool for track in self.drivers[number].tracks)
+            squares = squares + share * motion_scale(tracks, self.avatars.length).square()
+        return squares.sqrt()
 
 
 def _real_drivers(config: SourceConfig, split: str) -> list[list[MotionTrack]]:
