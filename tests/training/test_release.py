@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from whodrives.errors import InputError
 from whodrives.models import build_model
-from whodrives.training.config import RecipeConfig, SourceConfig
+from whodrives.training.config import RecipeConfig, SourceConfig, config_from_dict
 from whodrives.training.loss import Prototypes
+from whodrives.training.opening import open_data
 from whodrives.training.refit import _varied, pooled_features, refit_head
-from whodrives.training.release import summarise, trial_windows, verification_trials
+from whodrives.training.release import release, summarise, trial_windows, verification_trials
 from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
+from whodrives.training.trainer import Trainer
 from whodrives.training.validation import embed_clips
+from whodrives.training.weights import load_weights
+from whodrives.verification.fingerprinter import read_model_info
 
 BUILTIN = SourceConfig(builtin_drivers=3, procedural_faces=3, clip_length=4, validation_others=1, validation_drivers=2)
 
@@ -141,3 +148,26 @@ def test_a_recipe_that_learns_no_drivers_refits_nothing() -> None:
     )
     with pytest.raises(InputError, match="contrastive_weight or cross_entropy_weight"):
         refit_head(model, Prototypes(3, 256), source, recipe, steps=1)
+
+
+def test_a_run_becomes_weights_with_a_whole_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("LOOKS", 64), ("OTHERS", 1), ("FARS", (0.05, 0.1))):
+        monkeypatch.setattr(f"whodrives.training.release.{name}", value)
+    data = {"builtin_drivers": 3, "procedural_faces": 3, "clip_length": 4, "validation_others": 1}
+    recipe = {"identities": 2, "samples": 2, "epochs": 1, "steps_per_epoch": 1, "precision": "fp32", "threads": 1}
+    config = config_from_dict({"data": {**data, "validation_drivers": 4}, "train": recipe})
+    source, clips = open_data(config, torch.device("cpu"))
+    Trainer(config, source, clips, tmp_path / "run").run()
+    card = release(tmp_path / "run", tmp_path / "w.safetensors", {"name": "mine", "licence": "none"}, 0.8, "last")
+    weights = load_weights(tmp_path / "w.safetensors")
+    assert weights.card == json.loads(json.dumps({**card, "card_schema": 1, "model": config.model.to_dict()}))
+    info = read_model_info(weights.card, weights.digest)
+    assert set(info.thresholds) == {0.05, 0.1}
+    assert info.calibration is not None
+    assert 0 <= card["training_auc"] <= 1
+    # One in a hundred of the validation clips may lie outside: they are what the limit comes from.
+    assert info.domain is not None
+    told = evaluation_clips(config.data, "val", windows=4, others=1, seed=1).frames[:, :, 0].numpy()
+    assert np.mean([info.domain.distance(clip) > 1 for clip in told]) <= 0.02
+    noise = np.random.default_rng(0).integers(0, 256, told[0].shape, dtype=np.uint8)
+    assert info.domain.distance(noise) > 1

@@ -10,6 +10,8 @@ import click
 from whodrives.cli.options import gallery_option, model_option, open_gallery
 from whodrives.cli.output import number, print_lines, print_warnings
 
+LOOKS_BEFORE_WARNING = 16
+
 
 @click.command("watch")
 @click.argument("source")
@@ -73,6 +75,7 @@ def watch(
     from whodrives.verification.fingerprinter import Fingerprinter, resolve_crop
     from whodrives.verification.sequential import SequentialSettings
     from whodrives.verification.watch import Watch, open_source
+    from whodrives.video.domain import far_warning
     from whodrives.video.live import is_live
 
     settings = SequentialSettings(far, frr, change_hours)
@@ -83,13 +86,19 @@ def watch(
     if not is_live(source):
         crop, about = resolve_crop(source, crop)
         print_warnings(about)
-    decision, looks = "watching", 0
+    decision, looks, told_far = "watching", 0, False
+    distances: list[float] = []
     with open_source(source, patience) as opened:
         watching = Watch(opened, fingerprinter, template, hop=hop, settings=settings, crop=crop)
         if not watching.test.can_tell_changes:
             print_warnings(["these weights are too weak to report a change of driver at so low a rate of false alarms"])
         for update in watching:
             looks += 1
+            if update.distance is not None and update.problem is None:
+                distances = [*distances[1 - LOOKS_BEFORE_WARNING :], update.distance]
+            if not told_far and len(distances) == LOOKS_BEFORE_WARNING and (far := far_warning(distances)):
+                print_warnings([far])
+                told_far = True
             if as_json:
                 line = {"schema_version": SCHEMA_VERSION, "claimed": claimed, **update.to_dict()}
                 click.echo(json.dumps(line, allow_nan=False))

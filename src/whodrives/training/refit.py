@@ -8,6 +8,9 @@ clip, so that many thousands of clips can be kept. Source: ours.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -20,7 +23,7 @@ from whodrives.models.series_head import SeriesHead
 from whodrives.training.config import RecipeConfig
 from whodrives.training.loss import Prototypes, driver_cross_entropy, supervised_contrastive
 from whodrives.training.schedule import learning_rate_factor
-from whodrives.training.source import AvatarSource
+from whodrives.training.source import AvatarSource, Batch
 from whodrives.training.stored import StoredSource
 from whodrives.training.validation import DTYPES
 
@@ -77,6 +80,25 @@ def _varied(series: Tensor, rng: np.random.Generator, sign: float | None = -1.0)
     return torch.where(back[:, None, None], sign * part.flip(2), part)
 
 
+def _batches_ahead(source: AvatarSource | StoredSource, recipe: RecipeConfig, batches: int) -> Iterator[Batch]:
+    """Batches that no training step sees; with recipe.prefetch the next is made while one is looked at."""
+
+    def make(number: int) -> Batch:
+        return source.batch(FIRST_STEP + number, recipe.identities, recipe.samples)
+
+    if not recipe.prefetch:
+        yield from map(make, range(batches))
+        return
+    # torch's thread count is a setting of each thread.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as renderer:
+        pending = renderer.submit(make, 0)
+        for number in range(1, batches + 1):
+            made = pending.result()
+            if number < batches:
+                pending = renderer.submit(make, number)
+            yield made
+
+
 @torch.no_grad()
 def pooled_features(
     model: FingerprintModel,
@@ -125,8 +147,7 @@ def collect_features(
     features: Tensor | None = None
     labels = []
     size = recipe.identities * recipe.samples
-    for number in range(batches):
-        batch = source.batch(FIRST_STEP + number, recipe.identities, recipe.samples)
+    for number, batch in enumerate(_batches_ahead(source, recipe, batches)):
         if batch.valid is not None and isinstance(model.head, SeriesHead):
             raise InputError("config: data.mask_padding with --refit-head needs head = 'conv3d'; set it to false")
         found = pooled_features(model, batch.frames, precision=recipe.precision, valid=batch.valid)

@@ -8,6 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from whodrives.errors import InputError
@@ -19,16 +22,21 @@ from whodrives.models import FingerprintModel, build_model
 from whodrives.training.checkpoint import load_checkpoint
 from whodrives.training.config import TrainConfig, config_from_dict
 from whodrives.training.history import stage
-from whodrives.training.source import LabelledClips, evaluation_clips
-from whodrives.training.validation import embed_clips
+from whodrives.training.opening import training_clips
+from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
+from whodrives.training.validation import embed_clips, evaluate_clips
 from whodrives.training.weights import load_weights, save_weights
 from whodrives.video.contract import PreprocessingContract
+from whodrives.video.domain import describe, fit_domain
 
 FARS = (0.01, 0.05, 0.1)
 WINDOWS = 4
 # Faces each validation driver borrows, so that each face meets as many impostors.
 OTHERS = 4
 DEFAULT_FAR = 0.05
+# Training clips that tell where the weights are at home, in batches that no training step or refit sees.
+LOOKS = 576
+FIRST_LOOK = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -119,8 +127,25 @@ def load_run(path: Path) -> tuple[FingerprintModel, TrainConfig, list[dict[str, 
     return model.eval(), config, [*state.get("history", []), stage(int(state["step"]), state["config"])]
 
 
+def _descriptions(frames: Tensor) -> NDArray[np.float32]:
+    """Rows of `describe` of uint8 (N, T, 1, 128, 128)."""
+    return np.array([describe(clip) for clip in frames[:, :, 0].numpy()])
+
+
+def _training_descriptions(config: TrainConfig) -> NDArray[np.float32]:
+    """Of clips as the run saw them, of its own drivers on its own faces."""
+    recipe = config.train
+    source = AvatarSource(config.data, recipe.seed)
+    size = recipe.identities * recipe.samples
+    batches = [source.batch(FIRST_LOOK + n, recipe.identities, recipe.samples) for n in range(-(-LOOKS // size))]
+    return np.concatenate([_descriptions((batch.frames * 255).round().to(torch.uint8)) for batch in batches])
+
+
 def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, checkpoint: str = "best") -> dict[str, Any]:
     """Write the weight file of a run, with thresholds at 1%, 5% and 10% false accepts on validation trials.
+
+    The card also has a calibration to likelihood ratios from the same trials, the pair AUC on training drivers, and the
+    domain of the training clips.
 
     Parameters
     ----------
@@ -168,6 +193,8 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
         "default_far": DEFAULT_FAR,
         "calibration": asdict(fit_repeated_llr(windows.genuine, windows.impostor)),
         "motion_gate": motion_gate,
+        "training_auc": evaluate_clips(model, training_clips(config), precision="fp32")["pair"],
+        "domain": fit_domain(_training_descriptions(config), _descriptions(clips.frames)).to_card(),
     }
     digest = save_weights(out, model, full)
     return {**full, "digest": digest}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from whodrives.avatars.drivers.builtin import BuiltinDriver
+from whodrives.avatars.encode import through_codec
 from whodrives.avatars.faces import Face, load_portraits
 from whodrives.avatars.generator import load_generator
 from whodrives.avatars.motion.tables import load_table
@@ -195,8 +196,8 @@ def evaluation_clips(
     Returns
     -------
     LabelledClips; all recordings of a driver, the same windows on each of its faces, nuisance drawn independently
-    of driver and target. The driver's own face (its self-reenactments) is a fixed random assignment; generators are
-    drawn by their weights.
+    of driver and target, through H.264 with config.codec. The driver's own face (its self-reenactments) is a fixed
+    random assignment; generators are drawn by their weights.
     """
     rng = np.random.default_rng([seed, sum(split.encode())])
     others = config.validation_others if others is None else others
@@ -222,7 +223,11 @@ def evaluation_clips(
                     motion = torch.from_numpy(values.copy())[None]
                     with torch.no_grad():
                         clip = made[kind].render([rigs[kind][face]], motion, [nuisance])
-                    frames.append((clip[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu())
+                    pixels = (clip[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+                    if config.codec:
+                        coded = through_codec(pixels[:, 0].numpy(), config.fps, nuisance.crf)
+                        pixels = torch.from_numpy(coded)[:, None]
+                    frames.append(pixels)
                     motions.append(motion[0])
                     driver_names.append(driver.name)
                     targets.append(faces[face].name)

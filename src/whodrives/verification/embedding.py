@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from whodrives.errors import InputError
 from whodrives.verification.errors import WeightsMismatchError
 from whodrives.video.contract import PreprocessingContract
+from whodrives.video.domain import Domain
 
 if TYPE_CHECKING:
     # At run time only what makes one needs it, and its SciPy is 60 MB.
@@ -30,7 +31,7 @@ class ModelInfo:
 
     thresholds : nominal false-accept rate -> number of windows -> smallest accepted score; empty for weights without
     calibration. motion_gate : smallest motion energy, grey levels. calibration : scores to likelihood ratios, None for
-    weights whose card has none.
+    weights whose card has none. domain : of the clips they were trained on, None for weights whose card has none.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ModelInfo:
     default_far: float | None = field(default=None, compare=False)
     motion_gate: float = field(default=0.0, compare=False)
     calibration: RepeatedLlr | None = field(default=None, repr=False, compare=False)
+    domain: Domain | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.name, self.version) if part) + f" ({self.digest})"
@@ -55,7 +57,8 @@ class WindowInfo:
     """One window: `start` frame at `seconds`, `valid` real frames of `length`, motion `energy` in grey levels.
 
     problem : None when the window counts; ``short`` (under 32 real frames), ``rate`` (too many repeated frames) or
-    ``still`` (the motion gate closed it).
+    ``still`` (the motion gate closed it). distance : from the clips that the weights were trained on, above 1 is unlike
+    them (`video.domain`); None for a window that does not count, one out of a gallery, or weights that do not know.
     """
 
     video: int
@@ -66,6 +69,7 @@ class WindowInfo:
     energy: float
     gated: bool
     problem: str | None
+    distance: float | None = field(default=None, compare=False)
 
     @property
     def usable(self) -> bool:

@@ -16,6 +16,7 @@ from whodrives.verification.decision import Comparison, compare_embeddings
 from whodrives.verification.embedding import Embedding, ModelInfo, WindowInfo, window_problem
 from whodrives.verification.reading import VideoReading, resolve_crop
 from whodrives.video.contract import PreprocessingContract
+from whodrives.video.domain import Domain
 from whodrives.video.frames import FrameStream
 from whodrives.video.gate import DEFAULT_THRESHOLD, MotionGate, motion_energy
 from whodrives.video.windows import Window, WindowStream
@@ -173,6 +174,7 @@ class Fingerprinter:
                     energy=energy,
                     gated=gated,
                     problem=window_problem(length, window.repeated / length, gated),
+                    distance=self.model.domain.distance(images) if self.model.domain else None,
                 ),
                 forward([(window, images)])[0],
             )
@@ -227,6 +229,7 @@ def read_model_info(card: Mapping[str, Any], digest: str) -> ModelInfo:
         clip_length = int(card.get("clip_length", 64))
         gate = float(card.get("motion_gate", DEFAULT_THRESHOLD))
         calibration = read_calibration(card)
+        domain = Domain.from_card(card["domain"]) if card.get("domain") else None
         numbers = [gate, *(score for table in thresholds.values() for score in table.values())]
         if not all(math.isfinite(number) for number in numbers) or clip_length < 2:
             raise ValueError("a number is not finite, or clip_length is under 2")
@@ -241,4 +244,5 @@ def read_model_info(card: Mapping[str, Any], digest: str) -> ModelInfo:
         default_far=default_far,
         motion_gate=gate,
         calibration=calibration,
+        domain=domain,
     )

@@ -8,8 +8,16 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from whodrives.verification.embedding import Embedding, ModelInfo, VideoInfo, WindowInfo, window_problem
+from whodrives.verification.embedding import (
+    MIN_REAL_FRAMES,
+    Embedding,
+    ModelInfo,
+    VideoInfo,
+    WindowInfo,
+    window_problem,
+)
 from whodrives.video.contract import PreprocessingContract
+from whodrives.video.domain import far_warning
 from whodrives.video.gate import MotionGate, motion_energy
 from whodrives.video.windows import Window, iter_windows
 
@@ -38,13 +46,17 @@ class VideoReading:
         crop, self._told = resolve_crop(path, crop)
         self._stream = iter_windows(path, contract, model.clip_length, hop, crop)
         self.hop = self._stream.hop
-        self._cut: list[tuple[Window, float]] = []
+        self._cut: list[tuple[Window, float, float | None]] = []
         self._content = _ContentHash()
 
     def __iter__(self) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
         for window, frames in self._stream:
             self._content.add(window, frames)
-            self._cut.append((window, motion_energy(frames[: window.valid])))
+            energy = motion_energy(frames[: window.valid])
+            distance = None
+            if self.model.domain is not None and window.valid >= MIN_REAL_FRAMES:
+                distance = self.model.domain.distance(frames[: window.valid])
+            self._cut.append((window, energy, distance))
             yield window, frames
 
     def close(self) -> None:
@@ -62,6 +74,26 @@ class VideoReading:
                 f"{report.source_fps:.1f} fps is below the {self.contract.fps:g} fps of the weights: "
                 f"{share:.0%} of the frames are repeats"
             )
+        gate = MotionGate(self.model.motion_gate)
+        windows = []
+        for window, energy, distance in self._cut:
+            gated = not gate.passes(energy)
+            windows.append(
+                WindowInfo(
+                    video=0,
+                    start=window.start,
+                    seconds=window.start / report.fps,
+                    length=window.length,
+                    valid=window.valid,
+                    energy=energy,
+                    gated=gated,
+                    problem=window_problem(window.valid, share, gated),
+                    distance=distance,
+                )
+            )
+        # What does not count anyway needs no second warning.
+        far = far_warning([w.distance for w in windows if w.usable and w.distance is not None])
+        warnings += [far] if far else []
         video = VideoInfo(
             path=self.path,
             n_frames=report.n_frames,
@@ -74,22 +106,6 @@ class VideoReading:
             content=self._content.finish(repr((report.n_frames, report.scene_cuts))),
             warnings=tuple(warnings),
         )
-        gate = MotionGate(self.model.motion_gate)
-        windows = []
-        for window, energy in self._cut:
-            gated = not gate.passes(energy)
-            windows.append(
-                WindowInfo(
-                    video=0,
-                    start=window.start,
-                    seconds=window.start / report.fps,
-                    length=window.length,
-                    valid=window.valid,
-                    energy=energy,
-                    gated=gated,
-                    problem=window_problem(window.valid, share, gated),
-                )
-            )
         return Embedding(vectors, tuple(windows), (video,), self.model, self.contract)
 
 

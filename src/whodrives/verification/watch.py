@@ -43,6 +43,9 @@ class WatchUpdate:
         Seconds of work from the moment the window's last frame was taken.
     crop : tuple of 4 int
         The square (x, y, side, side) that is scored, in pixels of the upright frame.
+    distance : float or None
+        Of this window from the clips that the weights were trained on, above 1 is unlike them; None where the weights
+        do not know.
     reconnects, overrun : int
         Breaks of the stream so far; pictures let go because they came faster than they were looked at.
     """
@@ -58,6 +61,7 @@ class WatchUpdate:
     changed_at: float | None
     compute: float
     crop: tuple[int, int, int, int]
+    distance: float | None = None
     reconnects: int = 0
     overrun: int = 0
 
@@ -139,6 +143,7 @@ class Watch:
                 changed_at=None if changed is None else changed / self._fps,
                 compute=self._clock() - self._frames.taken,
                 crop=self._frames.crop,
+                distance=window.distance,
                 reconnects=getattr(self._source, "reconnects", 0),
                 overrun=getattr(self._source, "overrun", 0),
             )
