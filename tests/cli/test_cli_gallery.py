@@ -107,7 +107,7 @@ def test_a_bad_video_enrolls_nobody_and_leaves_no_gallery(call, videos, tmp_path
         )
         assert answer.status == 2
         assert bad in answer.err
-        assert answer.err.count("\n") == 1
+        assert answer.err.count("\n") == 2  # which weights, and what is wrong
     assert not path.exists()
 
 

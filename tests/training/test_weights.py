@@ -11,7 +11,7 @@ from whodrives.errors import InputError
 from whodrives.models import build_model
 from whodrives.training.config import config_from_dict, load_config
 from whodrives.training.schedule import learning_rate_factor
-from whodrives.training.weights import WeightsError, load_weights, save_weights
+from whodrives.training.weights import BUNDLED, WeightsError, is_shipped, load_weights, save_weights, shipped
 
 
 def test_weights_round_trip(tmp_path: Path) -> None:
@@ -82,3 +82,15 @@ def test_config_errors_suggest(tmp_path: Path) -> None:
 def test_every_experiment_reads(path: Path) -> None:
     # One that takes no steps is for a head that is fitted before the first of them, and tells how.
     assert load_config(path).train.total_steps > 0 or "--refit-head" in path.read_text()
+
+
+def test_names_of_the_package_load_and_bundled_is_one_of_them() -> None:
+    names = shipped()
+    assert names[0] == "bundled"
+    assert BUNDLED in names[1:]
+    assert all(is_shipped(name) for name in names)
+    assert not any(is_shipped(name) for name in ("paper", "v0.safetensors", "../weights/v0", ""))
+    cards = {name: load_weights(name) for name in names}
+    assert cards["bundled"].digest == cards[BUNDLED].digest
+    assert all(weights.card["licence"] for weights in cards.values())
+    assert len({weights.digest for weights in cards.values()}) == len(names) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from whodrives.cli.options import embedding_options, far_option, json_option
+from whodrives.cli.options import embedding_options, far_option, json_option, load_fingerprinter
 from whodrives.cli.output import print_json, print_lines, print_warnings
 
 
@@ -26,9 +26,8 @@ def compare(
 ) -> int:
     """Does one person drive both videos, A and B?"""
     from whodrives.verification.decision import check_far
-    from whodrives.verification.fingerprinter import Fingerprinter
 
-    fingerprinter = Fingerprinter.load(model, device)
+    fingerprinter = load_fingerprinter(model, device)
     check_far(fingerprinter.model, far)
     result = fingerprinter.compare(a, b, far=far, crop=crop, hop=hop)
     if as_json:

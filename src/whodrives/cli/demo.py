@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from whodrives.cli.options import load_fingerprinter
+
 if TYPE_CHECKING:
     from whodrives.verification.decision import Decision
 
@@ -105,7 +107,6 @@ def demo(out: Path, as_json: bool) -> None:
     from rich.progress import Progress
 
     from whodrives.cli.demo_report import write_report
-    from whodrives.verification.fingerprinter import Fingerprinter
     from whodrives.verification.gallery import Gallery
 
     console = Console(quiet=as_json)
@@ -120,7 +121,7 @@ def demo(out: Path, as_json: bool) -> None:
         task = bar.add_task("rendering avatar videos", total=total)
         enrolment, probes = render_videos(videos, lambda _: bar.advance(task))
         task = bar.add_task("enrolling", total=len(ENROLLED))
-        fingerprinter = Fingerprinter.load()
+        fingerprinter = load_fingerprinter("bundled")
         gallery = Gallery.open(database)
         for name in ENROLLED:
             own = [str(video.path) for video in enrolment if video.driver == name]

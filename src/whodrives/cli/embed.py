@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from whodrives.cli.options import embedding_options, json_option
+from whodrives.cli.options import embedding_options, json_option, load_fingerprinter
 from whodrives.cli.output import plain, print_error, print_json, print_lines, print_table, progress
 from whodrives.errors import InputError, WhodrivesError
 
@@ -78,13 +78,12 @@ def embed(
 def _to_file(
     videos: tuple[str, ...], out: Path, model: str, crop: str | None, hop: int | None, device: str | None, as_json: bool
 ) -> int:
-    from whodrives.verification.fingerprinter import Fingerprinter
 
     if out.suffix.lower() not in FORMATS:
         raise InputError(f"{out}: unknown kind of file; end the name in {' or '.join(FORMATS)}, or / for a folder")
     if not out.absolute().parent.is_dir():
         raise InputError(f"{out}: there is no folder {out.absolute().parent}; make it first")
-    fingerprinter = Fingerprinter.load(model, device)
+    fingerprinter = load_fingerprinter(model, device)
     done: list[Embedding] = []
     failed: list[tuple[str, WhodrivesError]] = []
     with progress("embedding", len(videos), as_json) as advance:

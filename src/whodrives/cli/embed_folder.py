@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from whodrives.cli.options import load_fingerprinter
 from whodrives.cli.output import plain, print_json, print_lines, progress_of
 
 # What people are shown of the files that failed; the list has all of them.
@@ -45,7 +46,7 @@ def embed_folder(
     inputs = read_paths(videos, base, part) if manifest is None else read_manifest(manifest, base, part)
     if ray_address is None and workers != 1:
         expect_processes()
-    fingerprinter = Fingerprinter.load(model, device)
+    fingerprinter = load_fingerprinter(model, device)
     settings, count = usual_settings(fingerprinter, hop, crop, workers, batch_size)
     load = partial(Fingerprinter.load, model, device)
     engine = None

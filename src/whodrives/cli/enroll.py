@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from whodrives.cli.options import default_gallery, embedding_options, gallery_option, json_option, open_gallery
+from whodrives.cli.options import (
+    default_gallery,
+    embedding_options,
+    gallery_option,
+    json_option,
+    load_fingerprinter,
+    open_gallery,
+)
 from whodrives.cli.output import embed_all, plain, print_json, print_lines, print_warnings
 
 
@@ -31,7 +38,6 @@ def enroll(
     as_json: bool,
 ) -> int:
     """Enroll the driver NAME from one or more VIDEOs, best several recordings of different days."""
-    from whodrives.verification.fingerprinter import Fingerprinter
     from whodrives.verification.gallery import require_usable
     from whodrives.verification.gallery_rows import normalise_name
 
@@ -39,7 +45,7 @@ def enroll(
     if not (add or replace) and (gallery_path or default_gallery()).is_file():
         # Asked before the videos are read, which takes a while; `Gallery.enroll` asks again.
         open_gallery(gallery_path).require_free(name)
-    fingerprinter = Fingerprinter.load(model, device)
+    fingerprinter = load_fingerprinter(model, device)
     embedding = embed_all(fingerprinter, videos, crop, hop, as_json)
     # Only now: bad videos must not leave an empty gallery behind.
     require_usable(name, embedding)

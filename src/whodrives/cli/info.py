@@ -23,10 +23,13 @@ def info(model: str, as_json: bool) -> int:
     import torch
 
     import whodrives
+    from whodrives.training.weights import BUNDLED, shipped
     from whodrives.verification.fingerprinter import Fingerprinter
 
     fingerprinter = Fingerprinter.load(model, "cpu")
-    card, contract = fingerprinter.card, fingerprinter.contract
+    card, contract = dict(fingerprinter.card), fingerprinter.contract
+    if card.get("domain"):
+        card["domain"] = {"limit": card["domain"]["limit"]}  # the rest are matrices
     versions = {"whodrives": whodrives.__version__, "python": platform.python_version()}
     for library in LIBRARIES:
         try:
@@ -39,6 +42,7 @@ def info(model: str, as_json: bool) -> int:
         "model": {**fingerprinter.model.to_dict(), "card": card},
         "contract": {**contract.to_dict(), "digest": contract.digest()},
         "licence": {"code": CODE_LICENCE, "weights": card.get("licence")},
+        "shipped": {"names": list(shipped()), "bundled": BUNDLED},
         "versions": versions,
         "device": device,
         "gallery": gallery,
@@ -60,6 +64,8 @@ def info(model: str, as_json: bool) -> int:
     rows += [
         ("motion gate", f"{fingerprinter.model.motion_gate:g} grey levels"),
         ("contract", f"{contract.name} {contract.version} ({contract.digest()})"),
+        ("warns of videos unlike its training", "yes" if card.get("domain") else "no"),
+        ("weights of this package", f"{', '.join(shipped()[1:])}; 'bundled' is {BUNDLED}"),
         ("licence of the weights", str(card.get("licence") or "unstated")),
         ("licence of the code", CODE_LICENCE),
         ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from whodrives.cli.output import plain
+
 if TYPE_CHECKING:
+    from whodrives.verification.fingerprinter import Fingerprinter
     from whodrives.verification.gallery import Gallery
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -23,7 +26,7 @@ model_option = click.option(
     default="bundled",
     show_default=True,
     metavar="MODEL",
-    help="'bundled', a .safetensors or .onnx file or a preset.",
+    help="'bundled', another name that `info` lists, a .safetensors or .onnx file or a preset.",
 )
 far_option = click.option(
     "--far",
@@ -52,6 +55,18 @@ def embedding_options(command: _Command) -> _Command:
     for option in reversed(_embedding_options):
         command = option(command)
     return command
+
+
+def load_fingerprinter(model: str, device: str | None = None) -> Fingerprinter:
+    """Load weights; which of the package's own they are, and under which licence, is told on stderr."""
+    from whodrives.training.weights import is_shipped
+    from whodrives.verification.fingerprinter import Fingerprinter
+
+    loaded = Fingerprinter.load(model, device)
+    if is_shipped(model):
+        licence = loaded.card.get("licence") or "unstated"
+        click.echo(plain(f"weights: {loaded.model}; licence: {licence}"), err=True)
+    return loaded
 
 
 def default_gallery() -> Path:

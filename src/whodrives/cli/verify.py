@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from whodrives.cli.options import embedding_options, far_option, gallery_option, json_option, open_gallery
+from whodrives.cli.options import (
+    embedding_options,
+    far_option,
+    gallery_option,
+    json_option,
+    load_fingerprinter,
+    open_gallery,
+)
 from whodrives.cli.output import number, print_json, print_lines, print_table, print_warnings
 from whodrives.errors import InputError
 
@@ -36,11 +43,10 @@ def verify(
 ) -> int:
     """Does the enrolled driver NAME drive VIDEO? Accepts, rejects or abstains, with the reason."""
     from whodrives.verification.decision import check_far
-    from whodrives.verification.fingerprinter import Fingerprinter
 
     gallery = open_gallery(gallery_path)
     gallery.show(claimed)  # an unknown name is told before the video is read
-    fingerprinter = Fingerprinter.load(model, device)
+    fingerprinter = load_fingerprinter(model, device)
     check_far(fingerprinter.model, far)
     result = gallery.verify(fingerprinter.embed(video, crop=crop, hop=hop), claimed, far)
     if as_json:
@@ -97,7 +103,6 @@ def identify(
     as_json: bool,
 ) -> int:
     """Which of the enrolled drivers drives VIDEO, if any of them?"""
-    from whodrives.verification.fingerprinter import Fingerprinter
     from whodrives.verification.index_decision import DEFAULT_FPIR, identify_in_index
     from whodrives.verification.index_source import check_source
     from whodrives.verification.template_index import TemplateIndex
@@ -107,7 +112,7 @@ def identify(
             raise InputError("--far is for one comparison; with --index give --fpir, the rate for all of them")
         index = TemplateIndex.open(index_path)
         warnings = check_source(index, gallery_path)
-        fingerprinter = Fingerprinter.load(model, device)
+        fingerprinter = load_fingerprinter(model, device)
         index.require_comparable(fingerprinter.model, fingerprinter.contract)  # told before the video is read
         probe = fingerprinter.embed(video, crop=crop, hop=hop)
         found = identify_in_index(index, probe, fpir or DEFAULT_FPIR, top, groups or None, scopes or None)
@@ -117,7 +122,7 @@ def identify(
     from whodrives.verification.decision import check_far
 
     gallery = open_gallery(gallery_path)
-    fingerprinter = Fingerprinter.load(model, device)
+    fingerprinter = load_fingerprinter(model, device)
     check_far(fingerprinter.model, far)
     return _print_identification(gallery.identify(fingerprinter.embed(video, crop=crop, hop=hop), far, top), as_json)
 

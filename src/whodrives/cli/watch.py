@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from whodrives.cli.options import gallery_option, model_option, open_gallery
+from whodrives.cli.options import gallery_option, load_fingerprinter, model_option, open_gallery
 from whodrives.cli.output import number, print_lines, print_warnings
 
 LOOKS_BEFORE_WARNING = 16
@@ -72,7 +72,7 @@ def watch(
     frames the decision is looked at again: accept, reject or watching. Exit status at the end: 0 accepted, 1 not.
     """
     from whodrives.cli.output import SCHEMA_VERSION
-    from whodrives.verification.fingerprinter import Fingerprinter, resolve_crop
+    from whodrives.verification.fingerprinter import resolve_crop
     from whodrives.verification.sequential import SequentialSettings
     from whodrives.verification.watch import Watch, open_source
     from whodrives.video.domain import far_warning
@@ -81,7 +81,7 @@ def watch(
     settings = SequentialSettings(far, frr, change_hours)
     gallery = open_gallery(gallery_path)
     gallery.show(claimed)  # an unknown name is told before anything is opened
-    fingerprinter = Fingerprinter.load(model, device)
+    fingerprinter = load_fingerprinter(model, device)
     template = gallery.template_for(fingerprinter.blank(), claimed)
     if not is_live(source):
         crop, about = resolve_crop(source, crop)
@@ -96,8 +96,8 @@ def watch(
             looks += 1
             if update.distance is not None and update.problem is None:
                 distances = [*distances[1 - LOOKS_BEFORE_WARNING :], update.distance]
-            if not told_far and len(distances) == LOOKS_BEFORE_WARNING and (far := far_warning(distances)):
-                print_warnings([far])
+            if not told_far and len(distances) == LOOKS_BEFORE_WARNING and (unlike := far_warning(distances)):
+                print_warnings([unlike])
                 told_far = True
             if as_json:
                 line = {"schema_version": SCHEMA_VERSION, "claimed": claimed, **update.to_dict()}

@@ -17,7 +17,7 @@ from whodrives.models import PRESETS, FingerprintModel, ModelConfig, build_model
 from whodrives.training.checkpoint import is_checkpoint
 from whodrives.training.config import TrainConfig
 from whodrives.training.release import load_run
-from whodrives.training.weights import WeightsError, load_weights
+from whodrives.training.weights import WeightsError, is_shipped, load_weights
 from whodrives.video.contract import DEFAULT_CONTRACT, PreprocessingContract
 from whodrives.video.gate import DEFAULT_THRESHOLD
 
@@ -52,7 +52,7 @@ def load_subject(source: str | Path) -> Subject:
         Missing or damaged, or the store that a run learned from is not there to tell its contract.
     """
     path = Path(source)
-    if str(source) != "bundled" and str(source) not in PRESETS and path.is_file() and is_checkpoint(path):
+    if not is_shipped(source) and str(source) not in PRESETS and path.is_file() and is_checkpoint(path):
         model, config, _ = load_run(path)
         contract = _contract_of(config)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]

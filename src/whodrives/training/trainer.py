@@ -32,7 +32,7 @@ from whodrives.training.sharednorm import share_batchnorm
 from whodrives.training.source import Batch, LabelledClips
 from whodrives.training.step import backward_cached, backward_whole, step_seed
 from whodrives.training.validation import DTYPES, evaluate_clips, explained_motion
-from whodrives.training.weights import load_weights
+from whodrives.training.weights import is_shipped, load_weights
 
 
 class TrainingError(WhodrivesError):
@@ -181,7 +181,7 @@ class Trainer:
         CheckpointError, WeightsError
             The file is unusable or of another architecture.
         """
-        if str(source) == "bundled" or not is_checkpoint(Path(source)):
+        if is_shipped(source) or not is_checkpoint(Path(source)):
             weights = load_weights(source)
             if weights.model.config != self.config.model:
                 raise InputError(f"{source}: holds another architecture than [model] of the experiment")

@@ -16,7 +16,9 @@ from safetensors.torch import save
 from whodrives.errors import InputError, WhodrivesError
 from whodrives.models import PRESETS, FingerprintModel, ModelConfig, build_model
 
-BUNDLED = Path(__file__).resolve().parent.parent / "weights" / "v0.safetensors"
+FOLDER = Path(__file__).resolve().parent.parent / "weights"
+# Which of the files in FOLDER `bundled` is: the better one on validation people and faces (docs/weights.md).
+BUNDLED = "v0"
 CARD_SCHEMA = 1
 
 
@@ -59,13 +61,23 @@ def save_weights(path: str | Path, model: FingerprintModel, card: dict[str, Any]
     return digest
 
 
+def shipped() -> tuple[str, ...]:
+    """Names of the weight files that come with the package, ``bundled`` first: it stands for one of the others."""
+    return ("bundled", *sorted(path.stem for path in FOLDER.glob("*.safetensors")))
+
+
+def is_shipped(source: str | Path) -> bool:
+    """Whether `source` is one of the names `shipped` gives."""
+    return str(source) in shipped()
+
+
 def load_weights(source: str | Path = "bundled") -> Weights:
     """Load weights for inference on the CPU, without any network access.
 
     Parameters
     ----------
-    source : ``bundled``, the path of a `.safetensors` file with its `.json` beside it, or a preset name
-        (``paper``, ``release``, ``plus``: an UNTRAINED network with seed 0, for baselines).
+    source : ``bundled`` or another of `shipped`, the path of a `.safetensors` file with its `.json` beside it, or a
+        preset name (``paper``, ``release``, ``plus``: an UNTRAINED network with seed 0, for baselines).
 
     Raises
     ------
@@ -74,7 +86,8 @@ def load_weights(source: str | Path = "bundled") -> Weights:
     """
     if str(source) in PRESETS:
         return _untrained(str(source))
-    path = BUNDLED if str(source) == "bundled" else Path(source)
+    name = BUNDLED if str(source) == "bundled" else str(source)
+    path = FOLDER / f"{name}.safetensors" if is_shipped(name) else Path(source)
     if path.suffix.lower() == ".onnx":
         raise WeightsError(
             f"{path}: an ONNX file can embed, compare, enroll and verify; for all else give the .safetensors file"
