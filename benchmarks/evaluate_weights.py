@@ -42,7 +42,7 @@ from whodrives.evaluation.linear_reference import LinearReference, window_featur
 from whodrives.evaluation.protocols import Pairs, cosines, cross_target_pairs, recording_pairs
 from whodrives.models import PRESETS, FingerprintModel
 from whodrives.training.release import load_run, unit
-from whodrives.training.weights import load_weights
+from whodrives.training.weights import is_shipped, load_weights
 
 WINDOWS, LENGTH, FPS = 4, 64, 25.0
 RENDERED = [INDEX[name] for name in (*AU_CHANNELS, *GAZE_CHANNELS, "roll", "yaw")]
@@ -50,7 +50,7 @@ RENDERED = [INDEX[name] for name in (*AU_CHANNELS, *GAZE_CHANNELS, "roll", "yaw"
 
 def load_model(source: str) -> FingerprintModel:
     """A weight file, a preset (untrained), or a training checkpoint."""
-    if source == "bundled" or source in PRESETS or Path(source).with_suffix(".json").is_file():
+    if is_shipped(source) or source in PRESETS or Path(source).with_suffix(".json").is_file():
         return load_weights(source).model
     return load_run(Path(source))[0]
 
