@@ -10,7 +10,7 @@ of 64 frames are cut from each video. `one window` compares window w of one vide
 pooled; `mean of 4` compares the means. Protocols: `target` (the paper's: per-target mean, positives are pairs of
 self-reenactments), `pair` (one driver in two recordings against two drivers, all faces), `pair, two faces` (the same,
 only pairs that show two faces), `Eq. 1` (one driver on two faces against two drivers on one). Intervals: 95%, over
-people. The linear reference is LDA on the true tracks, fitted on the
+people; `A - B`: of the first model less another, paired. The linear reference is LDA on the true tracks, fitted on the
 train people, on the same stretches of motion.
 
 Exit status 1 when the first MODEL is not better than the UNTRAINED network (a model named `untrained`) in Eq. 1.
@@ -23,7 +23,7 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,13 @@ from whodrives.avatars.tracks import AU_CHANNELS, GAZE_CHANNELS, INDEX
 from whodrives.data.manifest import read_manifest
 from whodrives.data.record import Record
 from whodrives.evaluation.embed_videos import embed_windows, load_windows
-from whodrives.evaluation.intervals import Interval, pairs_interval, per_target_interval
+from whodrives.evaluation.intervals import (
+    Interval,
+    paired_pairs_interval,
+    paired_per_target_interval,
+    pairs_interval,
+    per_target_interval,
+)
 from whodrives.evaluation.linear_reference import LinearReference, window_features
 from whodrives.evaluation.protocols import Pairs, cosines, cross_target_pairs, recording_pairs
 from whodrives.models import PRESETS, FingerprintModel
@@ -59,8 +65,16 @@ def joined(parts: list[Pairs]) -> Pairs:
     return Pairs(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Pairs)))
 
 
-def evaluate(vectors: NDArray[np.floating], records: list[Record]) -> dict[str, dict[str, Interval]]:
-    """(V, W, D) unit vectors -> one window / mean -> protocol -> AUC with its interval."""
+@dataclass(frozen=True)
+class Trials:
+    """Scores of one model in both protocols: `pairs` by name, and `target` as `per_target_interval` takes them."""
+
+    pairs: dict[str, Pairs]
+    target: tuple[NDArray[np.float64], NDArray[np.str_], NDArray[np.str_], NDArray[np.bool_]]
+
+
+def trials(vectors: NDArray[np.floating], records: list[Record]) -> dict[str, Trials]:
+    """(V, W, D) unit vectors -> one window / mean of all W -> their trials."""
     driver, target, recording = (
         np.array([getattr(r, name) for r in records]) for name in ("driver", "target", "recording")
     )
@@ -71,20 +85,30 @@ def evaluate(vectors: NDArray[np.floating], records: list[Record]) -> dict[str, 
         scores = [cosines(slot) for slot in slots]
         # Each window slot of a target is a target of its own, resampled with the same person.
         n = len(records)
-        blocks = np.full((n * len(slots), n * len(slots)), -2.0, dtype=np.float32)
+        blocks = np.full((n * len(slots), n * len(slots)), -2.0)
         for slot, block in enumerate(scores):
             blocks[slot * n : (slot + 1) * n, slot * n : (slot + 1) * n] = block
         places = np.concatenate([np.char.add(target, f"#{slot}") for slot in range(len(slots))])
         repeat = len(slots)
-        out[name] = {
-            "target": per_target_interval(blocks, np.tile(driver, repeat), places, np.tile(is_self, repeat)),
-            "pair": pairs_interval(joined([recording_pairs(s, driver, target, recording) for s in scores])),
-            "pair, two faces": pairs_interval(
-                joined([recording_pairs(s, driver, target, recording, "different") for s in scores])
-            ),
-            "Eq. 1": pairs_interval(joined([cross_target_pairs(s, driver, target, recording) for s in scores])),
+        pairs = {
+            "pair": joined([recording_pairs(s, driver, target, recording) for s in scores]),
+            "pair, two faces": joined([recording_pairs(s, driver, target, recording, "different") for s in scores]),
+            "Eq. 1": joined([cross_target_pairs(s, driver, target, recording) for s in scores]),
         }
+        out[name] = Trials(pairs, (blocks, np.tile(driver, repeat), places, np.tile(is_self, repeat)))
     return out
+
+
+def intervals(of: Trials) -> dict[str, Interval]:
+    """Protocol -> AUC with its interval over people."""
+    return {"target": per_target_interval(*of.target), **{k: pairs_interval(v) for k, v in of.pairs.items()}}
+
+
+def differences(first: Trials, other: Trials) -> dict[str, Interval]:
+    """Protocol -> AUC of `first` minus AUC of `other` on the same trials, paired over people."""
+    scores, driver, target, is_self = first.target
+    found = {"target": paired_per_target_interval(scores, other.target[0], driver, target, is_self)}
+    return found | {name: paired_pairs_interval(pairs, other.pairs[name]) for name, pairs in first.pairs.items()}
 
 
 def linear_vectors(table: str, records: list[Record], clips: int) -> NDArray[np.float64]:
@@ -113,19 +137,21 @@ def main() -> int:
     torch.set_num_threads(options.threads)
     records = read_manifest(options.videos)
     windows = load_windows([r.path for r in track(records, "decoding")], WINDOWS, LENGTH)
-    rows: dict[str, dict[str, dict[str, Interval]]] = {}
+    found: dict[str, dict[str, Trials]] = {}
     for word in options.models:
         name, _, source = word.partition("=")
         model = load_model(source)
         parts = [embed_windows(model, windows[n : n + 1]) for n in track(range(len(records)), name)]
-        rows[name] = evaluate(np.concatenate(parts), records)
+        found[name] = trials(np.concatenate(parts), records)
     if options.motion:
-        rows["linear reference, true tracks"] = evaluate(
-            linear_vectors(options.motion, records, options.clips), records
-        )
+        found["linear reference, true tracks"] = trials(linear_vectors(options.motion, records, options.clips), records)
     print(
         f"{len(records)} videos, {len({r.driver for r in records})} drivers, {len({r.target for r in records})} faces"
     )
+    rows = {name: {count: intervals(of) for count, of in sets.items()} for name, sets in found.items()}
+    first, *others = found
+    for name in others:
+        rows[f"{first} - {name}"] = {count: differences(of, found[name][count]) for count, of in found[first].items()}
     for name, sets in rows.items():
         for count, protocols in sets.items():
             print(f"{name:30s} {count:10s} " + "  ".join(f"{key} {value}" for key, value in protocols.items()))
@@ -140,8 +166,8 @@ def main() -> int:
         }
         with options.ledger.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")
-    first = next(iter(rows.values()))
-    if "untrained" in rows and first["one window"]["Eq. 1"].value <= rows["untrained"]["one window"]["Eq. 1"].value:
+    best = rows[first]["one window"]["Eq. 1"].value
+    if "untrained" in rows and best <= rows["untrained"]["one window"]["Eq. 1"].value:
         print("FAIL: no better than an untrained network")
         return 1
     return 0
