@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # These extras have an environment of their own: mediapipe holds numpy at 1.26 and protobuf under what onnx needs.
 EXTRAS := .venv-extras
 
-.PHONY: demo test test-all test-extras lint setup setup-extras clean
+.PHONY: demo test test-all test-extras lint setup setup-extras weights-research clean
 
 setup: $(VENV)/.installed
 
@@ -35,6 +35,12 @@ test-extras: setup-extras
 lint: setup
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy
+
+# Trains what `research` holds, in about an hour and a half on two cores; needs ../shared (docs/weights.md).
+weights-research: setup
+	$(BIN)/whodrives train experiments/plus_motion.toml -o out/plus_motion
+	$(BIN)/whodrives train experiments/plus.toml -o out/plus --init out/plus_motion/best.safetensors --refit-head 600
+	$(BIN)/whodrives calibrate out/plus -o out/research.safetensors --card experiments/cards/research.toml
 
 clean:
 	rm -rf $(VENV) $(EXTRAS) demo

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from whodrives.cli.main import cli
 from whodrives.errors import InputError
 from whodrives.models import build_model
 from whodrives.training.config import RecipeConfig, SourceConfig, config_from_dict
 from whodrives.training.loss import Prototypes
 from whodrives.training.opening import open_data
 from whodrives.training.refit import _varied, pooled_features, refit_head
-from whodrives.training.release import release, summarise, trial_windows, verification_trials
+from whodrives.training.release import summarise, trial_windows, verification_trials
 from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
 from whodrives.training.trainer import Trainer
 from whodrives.training.validation import embed_clips
@@ -158,9 +160,16 @@ def test_a_run_becomes_weights_with_a_whole_card(tmp_path: Path, monkeypatch: py
     config = config_from_dict({"data": {**data, "validation_drivers": 4}, "train": recipe})
     source, clips = open_data(config, torch.device("cpu"))
     Trainer(config, source, clips, tmp_path / "run").run()
-    card = release(tmp_path / "run", tmp_path / "w.safetensors", {"name": "mine", "licence": "none"}, 0.8, "last")
-    weights = load_weights(tmp_path / "w.safetensors")
-    assert weights.card == json.loads(json.dumps({**card, "card_schema": 1, "model": config.model.to_dict()}))
+    words, out = tmp_path / "card.toml", tmp_path / "w.safetensors"
+    words.write_text('name = "theirs"\nversion = "2"\nlicence = "none"\n')
+    call = ["calibrate", str(tmp_path / "run"), "-o", str(out), "--card", str(words), "--name", "mine", "--json"]
+    done = CliRunner().invoke(cli, [*call, "--checkpoint", "last"])
+    assert done.exit_code == 0, done.output
+    card = json.loads(done.stdout)
+    assert (card["name"], card["version"], card["licence"], card["limits"]) == ("mine", "2", "none", "")
+    weights = load_weights(out)
+    del card["schema_version"]
+    assert weights.card == {**card, "card_schema": 1, "model": config.model.to_dict()}
     info = read_model_info(weights.card, weights.digest)
     assert set(info.thresholds) == {0.05, 0.1}
     assert info.calibration is not None
@@ -171,3 +180,8 @@ def test_a_run_becomes_weights_with_a_whole_card(tmp_path: Path, monkeypatch: py
     assert np.mean([info.domain.distance(clip) > 1 for clip in told]) <= 0.02
     noise = np.random.default_rng(0).integers(0, 256, told[0].shape, dtype=np.uint8)
     assert info.domain.distance(noise) > 1
+    for wrong in ("name = 3\n", 'colour = "red"\n', "name = \n"):
+        words.write_text(wrong)
+        refused = CliRunner().invoke(cli, call)
+        assert refused.exit_code == 2
+        assert "card.toml" in refused.output

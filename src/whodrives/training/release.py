@@ -149,7 +149,8 @@ def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, chec
 
     Parameters
     ----------
-    run : folder of `whodrives train`. out : the .safetensors to write. card : name, licence, trained_on, limits.
+    run : folder of `whodrives train`. out : the .safetensors to write. card : in words; name, version, licence,
+        trained_on, limits.
     motion_gate : smallest motion energy that counts as motion, in the video room's unit.
 
     Returns
