@@ -89,7 +89,7 @@ def test_names_of_the_package_load_and_bundled_is_one_of_them() -> None:
     assert names[0] == "bundled"
     assert BUNDLED in names[1:]
     assert all(is_shipped(name) for name in names)
-    assert not any(is_shipped(name) for name in ("paper", "v0.safetensors", "../weights/v0", ""))
+    assert not any(is_shipped(name) for name in ("paper", "research.safetensors", "../weights/research", ""))
     cards = {name: load_weights(name) for name in names}
     assert cards["bundled"].digest == cards[BUNDLED].digest
     assert all(weights.card["licence"] for weights in cards.values())

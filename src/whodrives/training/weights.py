@@ -18,7 +18,7 @@ from whodrives.models import PRESETS, FingerprintModel, ModelConfig, build_model
 
 FOLDER = Path(__file__).resolve().parent.parent / "weights"
 # Which of the files in FOLDER `bundled` is: the better one on validation people and faces (docs/weights.md).
-BUNDLED = "v0"
+BUNDLED = "research"
 CARD_SCHEMA = 1
 
 
