@@ -182,14 +182,15 @@ def test_early_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_starting_from_a_weight_file(tmp_path: Path) -> None:
-    trainer = Trainer(config(), FlickerSource(), clips(), tmp_path)
+    preset = {"preset": "plus"}
+    trainer = Trainer(config(preset), FlickerSource(), clips(), tmp_path)
     trainer.start_from("bundled")
     bundled = load_weights("bundled")
     for name, parameter in bundled.model.named_parameters():
         assert torch.equal(parameter, trainer.model.get_parameter(name)), name
     assert trainer.history == bundled.card["history"]
     with pytest.raises(InputError, match="another architecture"):
-        Trainer(config({"halved_axis": "W"}), FlickerSource(), clips(), tmp_path).start_from("bundled")
+        Trainer(config({**preset, "halved_axis": "W"}), FlickerSource(), clips(), tmp_path).start_from("bundled")
     (tmp_path / "bad").write_bytes(b"x")
     with pytest.raises(CheckpointError, match="cannot be read"):
         trainer.start_from(tmp_path / "bad")
