@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from whodrives.verification.fingerprinter import Fingerprinter
-from whodrives.video import load_frames
+from whodrives.video import iter_windows
+from whodrives.video.domain import far_warning
 
 Clip = NDArray[np.uint8]
 SUFFIXES = (".mp4", ".mpg", ".mov", ".mkv", ".avi", ".webm")
@@ -63,13 +64,17 @@ def main() -> None:
     if domain is None:
         parser.error(f"weights {loaded.model} do not know their domain; give --model")
     clips: list[Clip] = []
+    warned = 0
     paths = sorted(path for path in options.videos.rglob("*") if path.suffix.lower() in SUFFIXES)
     for path in paths:
-        frames = load_frames(path, loaded.contract).frames
-        clips += [frames[first : first + length] for first in range(0, len(frames) - length + 1, length // 2)]
+        own = [frames for window, frames in iter_windows(path, loaded.contract, length) if window.valid == length]
+        clips += own
+        warned += far_warning([domain.distance(frames) for frames in own]) is not None
     if not clips:
         parser.error(f"{options.videos}: no video of {length} frames")
-    print(f"{loaded.model}: {len(clips)} windows of {len(paths)} videos, seed 0")
+    print(
+        f"{loaded.model}: {len(clips)} windows of {len(paths)} videos, seed 0; warned of as they are: {warned} videos"
+    )
     for name, alter in alterations(np.random.default_rng(0)).items():
         found = np.array([domain.distance(np.ascontiguousarray(alter(clip))) for clip in clips])
         print(f"{name:26} median {np.median(found):5.2f}  beyond {np.mean(found > 1):6.1%}")

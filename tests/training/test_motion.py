@@ -105,6 +105,12 @@ def test_a_head_that_reads_step_by_step_learns_to_read(tmp_path: Path) -> None:
     # What never moves is not read.
     assert after["head.reader.read.weight"][:1].all()
     assert not after["head.reader.read.weight"][1:].any()
+    driver = Trainer(config({"preset": "plus"}), Controls(), told, tmp_path / "driver")
+    driver.start_from(tmp_path / "last.safetensors")
+    driver.train_step()
+    row = driver.model.head.reader.read.weight  # type: ignore[union-attr]
+    assert not row[1:].any()  # type: ignore[index]
+    assert not torch.equal(row[:1], after["head.reader.read.weight"][:1])  # type: ignore[index]
     assert len({id(parameter) for parameter in trainer.parameters}) == len(trainer.parameters)
     again = Trainer(alone, Controls(), told, tmp_path)
     assert again.resume()

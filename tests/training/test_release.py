@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from whodrives.models import build_model
 from whodrives.training.config import RecipeConfig, SourceConfig, config_from_dict
 from whodrives.training.loss import Prototypes
 from whodrives.training.opening import open_data
-from whodrives.training.refit import _varied, pooled_features, refit_head
+from whodrives.training.refit import _varied, collect_features, pooled_features, refit_head
 from whodrives.training.release import summarise, trial_windows, verification_trials
 from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
 from whodrives.training.trainer import Trainer
@@ -185,3 +186,15 @@ def test_a_run_becomes_weights_with_a_whole_card(tmp_path: Path, monkeypatch: py
         refused = CliRunner().invoke(cli, call)
         assert refused.exit_code == 2
         assert "card.toml" in refused.output
+
+
+def test_rendering_ahead_changes_no_series() -> None:
+    torch.manual_seed(0)
+    model, source = build_model("plus"), AvatarSource(BUILTIN, seed=0)
+    recipe = RecipeConfig(identities=2, samples=2, precision="fp32")
+    ahead, one_by_one = (
+        collect_features(model, source, dataclasses.replace(recipe, prefetch=prefetch), 3) for prefetch in (True, False)
+    )
+    assert torch.equal(ahead[0], one_by_one[0])
+    assert torch.equal(ahead[1], one_by_one[1])
+    assert len(ahead[0]) == 12

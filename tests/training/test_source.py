@@ -8,6 +8,7 @@ import torch
 from whodrives.errors import InputError
 from whodrives.training import source
 from whodrives.training.config import SourceConfig, TrainConfig, config_from_dict
+from whodrives.training.motion import motion_scale
 from whodrives.training.source import AvatarSource, evaluation_clips
 
 SMALL = {"builtin_drivers": 3, "procedural_faces": 2, "clip_length": 4, "validation_drivers": 2}
@@ -75,3 +76,25 @@ def test_training_people_can_be_fewer_and_be_shown_as_clips() -> None:
     few = AvatarSource(real, seed=0)
     assert len(few.drivers) == 3
     assert {len(driver.tracks) for driver in few.drivers} == {2}
+
+
+def test_validation_clips_go_through_the_codec_where_training_clips_do() -> None:
+    plain, coded = (
+        evaluation_clips(SourceConfig(**SMALL, codec=codec), "val", others=1, people=1) for codec in (False, True)
+    )
+    assert coded.frames.shape == plain.frames.shape
+    assert not torch.equal(coded.frames, plain.frames)
+    apart = (coded.frames.float() - plain.frames.float()).abs().mean()
+    assert 0 < float(apart) < 8
+
+
+def test_motion_scale_counts_pools_by_their_share() -> None:
+    source = AvatarSource(SourceConfig(builtin_drivers=3, procedural_faces=1, clip_length=8), seed=0)
+    source.pools, source.avatars.pool_weights = [[0], [1, 2]], [0.75, 0.25]
+    own = [
+        motion_scale((track.values for number in pool for track in source.drivers[number].tracks), 8)
+        for pool in source.pools
+    ]
+    wanted = (0.75 * own[0] ** 2 + 0.25 * own[1] ** 2).sqrt()
+    assert torch.allclose(source.motion_scale(), wanted, rtol=1e-5)
+    assert not torch.allclose(wanted, ((own[0] ** 2 + own[1] ** 2) / 2).sqrt(), rtol=1e-3)

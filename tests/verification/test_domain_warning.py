@@ -66,3 +66,5 @@ def test_watch_tells_every_look_and_warns_once(
     Gallery.open(tmp_path / "g.db").enroll("ana", knowing.embed(video(tmp_path / "enrol.mp4", 0, 200, seed=5)))
     words = ["watch", str(far), "--as", "ana", "--gallery", str(tmp_path / "g.db")]
     assert CliRunner().invoke(cli, words).stderr.count("unlike what the weights were trained on") == 1
+    # Few looks are told of, too: at the end.
+    assert CliRunner().invoke(cli, [*words, "--hop", "100"]).stderr.count("unlike what the weights") == 1

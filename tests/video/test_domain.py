@@ -85,7 +85,9 @@ def test_a_card_gives_the_same_distances(home: Domain) -> None:
         with pytest.raises(InputError, match="cannot be read"):
             Domain.from_card(broken)
     white = home.to_card()["white"]
-    for change in ({"limit": 0.0}, {"limit": float("nan")}, {"white": white[:2]}, {"white": ["?"]}, {"mean": white[0]}):
+    wrong = [{"limit": 0.0}, {"limit": float("nan")}, {"limit": 10**400}, {"white": white[:2]}, {"white": ["?"]}]
+    wrong += [{"mean": white[0]}, {"white": [white[2], *white[1:]]}, {"mean": "", "white": []}]
+    for change in wrong:
         with pytest.raises(InputError, match="cannot be read"):
             Domain.from_card({**home.to_card(), **change})
 
@@ -100,6 +102,8 @@ def test_what_cannot_be_described() -> None:
         fit_domain(np.zeros((4, 3), np.float32), np.zeros((4, 3), np.float32))
     alike = fit_domain(np.zeros((4, 135), np.float32), np.ones((2, 135), np.float32))
     assert np.isfinite(alike.limit)
+    same = fit_domain(np.zeros((4, 135), np.float32), np.zeros((2, 135), np.float32))
+    assert Domain.from_card(same.to_card()).limit > 0
     with pytest.raises(InputError, match="the weights know"):
         Domain(np.zeros(3, np.float32), (np.eye(3, dtype=np.float32),), 1.0).distance(moving_disc(0))
 

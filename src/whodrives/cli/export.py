@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from whodrives.cli.options import json_option
+from whodrives.cli.options import json_option, tell_licence
 from whodrives.cli.output import print_json, print_lines
 
 
@@ -22,9 +22,12 @@ def export(model: str, out: Path, as_json: bool) -> None:
     `onnx`: pip install 'whodrives[onnx]'.
     """
     from whodrives.training.onnx_export import export_onnx
-    from whodrives.training.weights import load_weights
+    from whodrives.training.weights import is_shipped, load_weights
 
-    done = export_onnx(load_weights(model), out)
+    weights = load_weights(model)
+    if is_shipped(model):
+        tell_licence(f"{weights.card['name']} ({weights.digest})", weights.card)
+    done = export_onnx(weights, out)
     if as_json:
         print_json({**asdict(done), "path": str(done.path)})
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,9 +64,13 @@ def load_fingerprinter(model: str, device: str | None = None) -> Fingerprinter:
 
     loaded = Fingerprinter.load(model, device)
     if is_shipped(model):
-        licence = loaded.card.get("licence") or "unstated"
-        click.echo(plain(f"weights: {loaded.model}; licence: {licence}"), err=True)
+        tell_licence(str(loaded.model), loaded.card)
     return loaded
+
+
+def tell_licence(name: str, card: Mapping[str, Any]) -> None:
+    """Which weights are used, and their licence, on stderr."""
+    click.echo(plain(f"weights: {name}; licence: {card.get('licence') or 'unstated'}"), err=True)
 
 
 def default_gallery() -> Path:

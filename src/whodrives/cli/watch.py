@@ -96,7 +96,9 @@ def watch(
             looks += 1
             if update.distance is not None and update.problem is None:
                 distances = [*distances[1 - LOOKS_BEFORE_WARNING :], update.distance]
-            if not told_far and len(distances) == LOOKS_BEFORE_WARNING and (unlike := far_warning(distances)):
+            # At the latest beside the first decision.
+            due = len(distances) == LOOKS_BEFORE_WARNING or update.decision != "watching"
+            if not told_far and due and (unlike := far_warning(distances)):
                 print_warnings([unlike])
                 told_far = True
             if as_json:
@@ -112,6 +114,8 @@ def watch(
             decision = update.decision
             if seconds is not None and update.seconds >= seconds:
                 break
+    if not told_far and (unlike := far_warning(distances)):
+        print_warnings([unlike])
     if not looks:
         print_warnings(
             [f"{opened.path}: ended before a whole window of {fingerprinter.model.clip_length} frames of one shot"]

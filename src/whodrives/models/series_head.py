@@ -51,8 +51,12 @@ class StepReader(nn.Module):
     def forward(self, volume: Tensor) -> Tensor:
         """(batch, channels, S, 16, 16) -> (batch, S, controls)."""
         maps = volume.transpose(1, 2)
-        found: Tensor = self.read(self.squeeze(maps.flatten(0, 1)).flatten(1))
-        return found.unflatten(0, maps.shape[:2])
+        found = self.read(self.squeeze(maps.flatten(0, 1)).flatten(1))
+        # A row of zeros is a control that nobody moved: it must not learn from a later loss, behind whose BatchNorm its
+        # noise would be as loud as motion.
+        known = (self.read.weight.abs().sum(dim=1) > 0).to(found.dtype)
+        steps: Tensor = (found * known).unflatten(0, maps.shape[:2])
+        return steps
 
 
 class SeriesHead(nn.Module):

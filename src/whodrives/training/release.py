@@ -137,8 +137,11 @@ def _training_descriptions(config: TrainConfig) -> NDArray[np.float32]:
     recipe = config.train
     source = AvatarSource(config.data, recipe.seed)
     size = recipe.identities * recipe.samples
-    batches = [source.batch(FIRST_LOOK + n, recipe.identities, recipe.samples) for n in range(-(-LOOKS // size))]
-    return np.concatenate([_descriptions((batch.frames * 255).round().to(torch.uint8)) for batch in batches])
+    rows = []
+    for number in range(-(-LOOKS // size)):
+        batch = source.batch(FIRST_LOOK + number, recipe.identities, recipe.samples)
+        rows.append(_descriptions((batch.frames * 255).round().to(torch.uint8)))
+    return np.concatenate(rows)
 
 
 def release(run: Path, out: Path, card: dict[str, Any], motion_gate: float, checkpoint: str = "best") -> dict[str, Any]:

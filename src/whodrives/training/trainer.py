@@ -184,7 +184,10 @@ class Trainer:
         if is_shipped(source) or not is_checkpoint(Path(source)):
             weights = load_weights(source)
             if weights.model.config != self.config.model:
-                raise InputError(f"{source}: holds another architecture than [model] of the experiment")
+                raise InputError(
+                    f"{source}: holds another architecture than [model] of the experiment (head = "
+                    f"{weights.model.config.head!r}; `whodrives info --model {source} --json` shows all of it)"
+                )
             self.model.load_state_dict(weights.model.state_dict())
             self.begin(list(weights.card.get("history", [])))
             return

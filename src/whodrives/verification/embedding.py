@@ -58,7 +58,7 @@ class WindowInfo:
 
     problem : None when the window counts; ``short`` (under 32 real frames), ``rate`` (too many repeated frames) or
     ``still`` (the motion gate closed it). distance : from the clips that the weights were trained on, above 1 is unlike
-    them (`video.domain`); None for a window that does not count, one out of a gallery, or weights that do not know.
+    them (`video.domain`); None for a short window, one out of a gallery, or weights that do not know.
     """
 
     video: int

@@ -26,6 +26,7 @@ _FLOOR = 0.25
 PARTS = (GRID * GRID, GRID * GRID, 7)
 _SHRINK = 0.1
 _LEAST_UNIT = 0.01
+_LEAST_LENGTH = 0.01
 _QUANTILE = 0.99
 SINGLE, HALF = "<f4", "<f2"
 # Frames of a clip whose sharpness and noise are looked at.
@@ -79,9 +80,9 @@ def _log(values: NDArray[Any]) -> NDArray[np.float32]:
 class Domain:
     """Where the descriptions of training clips lie: one Gaussian for each of `PARTS`.
 
-    mean : float32 (D,). white : for each part float32 (d, d), which makes its numbers uncorrelated and of spread 1, and
-    then divides by the part's own limit and sqrt(d). limit : what the largest length of a part seldom exceeds for clips
-    of unseen people on unseen faces.
+    mean : float32 (D,). white : for each part float32 (d, d), which makes its numbers nearly uncorrelated and of one
+    spread, and then divides by the length that 1% of the held-out clips exceed. limit : what the largest length of a
+    part seldom exceeds for clips of unseen people on unseen faces.
     """
 
     mean: NDArray[np.float32]
@@ -114,10 +115,11 @@ class Domain:
             mean = _decoded(values["mean"], SINGLE)
             rows = [_decoded(white, HALF) for white in values["white"]]
             found = cls(mean, tuple(row.reshape(math.isqrt(len(row)), -1) for row in rows), float(values["limit"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"the domain of the weights cannot be read ({error})") from error
         numbers = np.concatenate([mean, *rows, [found.limit]])
-        if sum(len(white) for white in found.white) != len(mean) or not np.isfinite(numbers).all() or found.limit <= 0:
+        fits = [white.shape for white in found.white] == [(size, size) for size in PARTS] and len(mean) == sum(PARTS)
+        if not fits or not np.isfinite(numbers).all() or found.limit <= 0:
             raise InputError("the domain of the weights cannot be read (sizes or numbers that cannot be)")
         return found
 
@@ -155,9 +157,11 @@ def fit_domain(training: NDArray[np.float32], held_out: NDArray[np.float32]) -> 
         # Few faces, many numbers: shrunk towards no correlation.
         mixed = (1 - _SHRINK) * standard.T @ standard / len(own) + _SHRINK * np.eye(len(unit))
         found = np.linalg.inv(np.linalg.cholesky(mixed)) / unit
-        white.append((found / np.quantile(np.linalg.norm(others @ found.T, axis=1), _QUANTILE)).astype(np.float32))
+        length = float(np.quantile(np.linalg.norm(others @ found.T, axis=1), _QUANTILE))
+        white.append((found / max(length, _LEAST_LENGTH)).astype(np.float32))
     domain = Domain(mean.astype(np.float32), tuple(white), 1.0)
-    return replace(domain, limit=float(np.quantile([domain.length(row) for row in held_out], _QUANTILE)))
+    limit = float(np.quantile([domain.length(row) for row in held_out], _QUANTILE))
+    return replace(domain, limit=max(limit, _LEAST_LENGTH))
 
 
 def far_warning(distances: Sequence[float]) -> str | None:
