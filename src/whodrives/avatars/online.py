@@ -276,7 +276,7 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
         for number, row in enumerate(rows):
             clip = frames[number, : int(shown[number][-1]) + 1]
             if self.codec:
-                clip = _coded(clip, draws[row])
+                clip = coded(clip, draws[row])
             places = torch.from_numpy(shown[number]).to(self.device)
             out[row], told[row] = clip[places], motion[number, places]
 
@@ -301,7 +301,11 @@ def _shown(source_fps: float, fps: float, length: int) -> NDArray[np.int64]:
     return nearest_frames(np.arange(count) / source_fps, fps)[:length]
 
 
-def _coded(clip: Tensor, draw: Nuisance) -> Tensor:
+def coded(clip: Tensor, draw: Nuisance) -> Tensor:
+    """A clip after H.264 and back, at the rate and strength of its nuisance: (T, 1, S, S) float grey in 0..1, S even.
+
+    Raises InputError for an odd side, as `through_codec`.
+    """
     grey = (clip[:, 0] * 255).round().to(torch.uint8).cpu().numpy()
     back = torch.from_numpy(through_codec(grey, draw.fps, draw.crf)).to(clip.device)
     return back[:, None].to(clip.dtype) / 255

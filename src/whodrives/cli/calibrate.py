@@ -21,7 +21,7 @@ def _read_card(path: Path) -> dict[str, str]:
         raise InputError(f"{path}: not a readable TOML file ({error})") from error
     wrong = [key for key, value in values.items() if key not in _WORDS or not isinstance(value, str)]
     if wrong:
-        raise InputError(f"{path}: {wrong[0]!r} is none of the texts {', '.join(_WORDS)}")
+        raise InputError(f"{path}: {wrong[0]!r} is unknown or no text; give texts named {', '.join(_WORDS)}")
     return values
 
 

@@ -78,7 +78,6 @@ def embed(
 def _to_file(
     videos: tuple[str, ...], out: Path, model: str, crop: str | None, hop: int | None, device: str | None, as_json: bool
 ) -> int:
-
     if out.suffix.lower() not in FORMATS:
         raise InputError(f"{out}: unknown kind of file; end the name in {' or '.join(FORMATS)}, or / for a folder")
     if not out.absolute().parent.is_dir():

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from whodrives.avatars.drivers.builtin import BuiltinDriver
-from whodrives.avatars.encode import through_codec
 from whodrives.avatars.faces import Face, load_portraits
 from whodrives.avatars.generator import load_generator
 from whodrives.avatars.motion.tables import load_table
 from whodrives.avatars.nuisance import sample_nuisance
-from whodrives.avatars.online import DriverClips, OnlineAvatars
+from whodrives.avatars.online import DriverClips, OnlineAvatars, coded
 from whodrives.avatars.procedural import procedural_face
 from whodrives.avatars.tracks import MotionTrack
 from whodrives.errors import InputError
@@ -223,11 +222,10 @@ def evaluation_clips(
                     motion = torch.from_numpy(values.copy())[None]
                     with torch.no_grad():
                         clip = made[kind].render([rigs[kind][face]], motion, [nuisance])
-                    pixels = (clip[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+                    pixels = clip[0].clamp(0, 1)
                     if config.codec:
-                        coded = through_codec(pixels[:, 0].numpy(), config.fps, nuisance.crf)
-                        pixels = torch.from_numpy(coded)[:, None]
-                    frames.append(pixels)
+                        pixels = coded(pixels, nuisance)
+                    frames.append((pixels * 255).round().to(torch.uint8).cpu())
                     motions.append(motion[0])
                     driver_names.append(driver.name)
                     targets.append(faces[face].name)

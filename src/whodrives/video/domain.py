@@ -97,9 +97,14 @@ class Domain:
         return self.length(describe(frames)) / self.limit
 
     def length(self, description: NDArray[np.float32]) -> float:
-        """The largest of the parts' Mahalanobis distances, each in units of its own limit, of what `describe` gave."""
+        """The largest of the parts' Mahalanobis distances, each in units of its own limit, of what `describe` gave.
+
+        Raises InputError for a description of another length.
+        """
         if description.shape != self.mean.shape:
-            raise InputError(f"a description has {description.shape} numbers, the weights know {self.mean.shape}")
+            raise InputError(
+                f"a description has {description.shape} numbers, the weights know {self.mean.shape}; copy them again"
+            )
         parts = np.split(description - self.mean, np.cumsum([len(white) for white in self.white])[:-1])
         return max(float(np.linalg.norm(white @ part)) for white, part in zip(self.white, parts, strict=True))
 
