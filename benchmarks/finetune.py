@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whodrives.avatars.driver_clips import DriverClips
 from whodrives.avatars.faces import Face, load_portraits
 from whodrives.avatars.generator import load_generator
 from whodrives.avatars.motion.tables import load_table
 from whodrives.avatars.nuisance import sample_nuisance
-from whodrives.avatars.online import DriverClips
 from whodrives.avatars.tracks import MotionTrack
 from whodrives.evaluation.intervals import pairs_interval
 from whodrives.evaluation.protocols import cosines, recording_pairs

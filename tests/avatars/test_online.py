@@ -8,9 +8,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from fake_generator import FakeGenerator, fake_face, fake_track
+from whodrives.avatars.driver_clips import DriverClips
 from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.avatars.encode import through_codec, write_mp4
-from whodrives.avatars.online import AvatarBatch, DriverClips, OnlineAvatars
+from whodrives.avatars.online import AvatarBatch, OnlineAvatars
 from whodrives.avatars.procedural import procedural_face
 from whodrives.errors import InputError
 from whodrives.video.contract import PreprocessingContract

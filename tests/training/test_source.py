@@ -98,3 +98,13 @@ def test_motion_scale_counts_pools_by_their_share() -> None:
     wanted = (0.75 * own[0] ** 2 + 0.25 * own[1] ** 2).sqrt()
     assert torch.allclose(source.motion_scale(), wanted, rtol=1e-5)
     assert not torch.allclose(wanted, ((own[0] ** 2 + own[1] ** 2) / 2).sqrt(), rtol=1e-3)
+
+
+def test_validation_clips_judder_where_generators_run_at_another_rate() -> None:
+    clips = evaluation_clips(SourceConfig(**SMALL, source_fps="20"), "val", others=1, people=1)
+    assert clips.motion is not None
+    assert len(clips.motion[0]) == len(clips.frames[0])
+    for motion, frames in zip(clips.motion, clips.frames, strict=True):
+        still = (motion[1:] == motion[:-1]).all(dim=1)
+        assert int(still.sum()) == sum(1 for n in range(1, len(motion)) if n % 5 == 3)  # 20 of 25 frames are new
+        assert [bool(torch.equal(one, two)) for one, two in zip(frames, frames[1:], strict=False)] == still.tolist()

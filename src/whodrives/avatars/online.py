@@ -14,16 +14,14 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from whodrives.avatars.allocator import keep_large_blocks
-from whodrives.avatars.clips import sample_track
+from whodrives.avatars.driver_clips import DriverClips, shown_frames
 from whodrives.avatars.encode import through_codec
 from whodrives.avatars.faces import Face
 from whodrives.avatars.generator import Generator, load_generator
 from whodrives.avatars.nuisance import Nuisance, sample_nuisance
 from whodrives.avatars.plan import draw_rate, parse_rate
 from whodrives.avatars.tracks import CHANNELS, MotionTrack
-from whodrives.data.sampler import spread
 from whodrives.errors import InputError
-from whodrives.video.timeline import nearest_frames
 
 
 @dataclass(frozen=True)
@@ -53,43 +51,6 @@ class AvatarBatch:
     def pin_memory(self) -> AvatarBatch:
         """In page-locked memory; a DataLoader with pin_memory=True calls this."""
         return AvatarBatch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
-
-
-class DriverClips:
-    """One driver's usable recordings, ready to cut windows from. `length` frames at `fps` and a little more fit."""
-
-    def __init__(self, tracks: Sequence[MotionTrack], fps: float, length: int) -> None:
-        self.name = tracks[0].driver if tracks else ""
-        self.fps = fps
-        self.tracks: list[MotionTrack] = []
-        self.originals: list[MotionTrack] = []
-        self.starts: list[NDArray[np.int64]] = []
-        for original in tracks:
-            track = original.resample(fps)
-            starts = track.window_starts(length)
-            if len(starts):
-                self.tracks.append(track)
-                self.originals.append(original)
-                self.starts.append(starts)
-
-    def __len__(self) -> int:
-        return len(self.tracks)
-
-    def draw(self, rng: np.random.Generator, count: int) -> list[tuple[int, int]]:
-        """`count` windows (recording, first frame), over as many different recordings as there are."""
-        return [(int(n), int(rng.choice(self.starts[n]))) for n in spread(rng, len(self), count)]
-
-    def controls(self, recording: int, start: int, length: int) -> NDArray[np.float32]:
-        """A window (length, 33) at the driver's rate."""
-        return self.tracks[recording].window(start, length).values.astype(np.float32)
-
-    def controls_at(self, recording: int, start: int, frames: int, fps: float) -> NDArray[np.float32]:
-        """The same from the same instant at another rate; what lies behind the recording's end holds its last frame."""
-        original = self.originals[recording]
-        first = start / self.fps
-        there = min(frames, int((original.seconds - first) * fps))
-        values = sample_track(original, first, fps, there)
-        return np.concatenate([values, np.repeat(values[-1:], frames - there, axis=0)])
 
 
 class OnlineAvatars(IterableDataset[AvatarBatch]):
@@ -257,18 +218,13 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
         """Render the clips `rows` of a batch, all by one generator, into `out`, and tell their controls in `told`."""
         generator = list(self.generators.values())[kind]
         rigs = [self._rig(kind, faces[row]) for row in rows]
-        shown = [_shown(draws[row].fps, self.fps, self.length) for row in rows]
+        shown = [shown_frames(draws[row].fps, self.fps, self.length) for row in rows]
         # One length for all: spare frames at the end are rendered and not shown.
         longest = max(int(places[-1]) + 1 for places in shown)
         controls = []
         for row in rows:
             driver, recording, start = windows[row]
-            clips = self.drivers[driver]
-            if draws[row].fps == self.fps:
-                values = clips.controls(recording, start, self.length)
-                values = np.concatenate([values, np.repeat(values[-1:], longest - self.length, axis=0)])
-            else:
-                values = clips.controls_at(recording, start, longest, draws[row].fps)
+            values = self.drivers[driver].controls_at(recording, start, longest, draws[row].fps)
             controls.append(values)
         motion = torch.from_numpy(np.stack(controls)).to(self.device)
         with torch.no_grad():
@@ -291,14 +247,6 @@ def _shares(weights: Sequence[float], what: str) -> NDArray[np.float64]:
 
 def _pick(rng: np.random.Generator, shares: NDArray[np.float64]) -> int:
     return min(int(np.searchsorted(shares, rng.random(), side="right")), len(shares) - 1)
-
-
-def _shown(source_fps: float, fps: float, length: int) -> NDArray[np.int64]:
-    """Which frame of a source at `source_fps` each of `length` output frames shows, by the video contract's rule."""
-    if source_fps == fps:
-        return np.arange(length)
-    count = int(np.ceil((length + 1) * source_fps / fps)) + 1
-    return nearest_frames(np.arange(count) / source_fps, fps)[:length]
 
 
 def coded(clip: Tensor, draw: Nuisance) -> Tensor:

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whodrives.avatars.driver_clips import DriverClips, shown_frames
 from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.avatars.faces import Face, load_portraits
 from whodrives.avatars.generator import load_generator
 from whodrives.avatars.motion.tables import load_table
 from whodrives.avatars.nuisance import sample_nuisance
-from whodrives.avatars.online import DriverClips, OnlineAvatars, coded
+from whodrives.avatars.online import OnlineAvatars, coded
+from whodrives.avatars.plan import draw_rate, parse_rate
 from whodrives.avatars.procedural import procedural_face
 from whodrives.avatars.tracks import MotionTrack
 from whodrives.errors import InputError
@@ -195,8 +197,8 @@ def evaluation_clips(
     Returns
     -------
     LabelledClips; all recordings of a driver, the same windows on each of its faces, nuisance drawn independently
-    of driver and target, through H.264 with config.codec. The driver's own face (its self-reenactments) is a fixed
-    random assignment; generators are drawn by their weights.
+    of driver and target, generators at rates of config.source_fps, through H.264 with config.codec. The driver's own
+    face (its self-reenactments) is a fixed random assignment; generators are drawn by their weights.
     """
     rng = np.random.default_rng([seed, sum(split.encode())])
     others = config.validation_others if others is None else others
@@ -212,21 +214,24 @@ def evaluation_clips(
     for number, driver in enumerate(drivers):
         pool = [face for face in own if face != own[number]]
         shown = [own[number], *rng.choice(pool, min(others, len(pool)), replace=False)]
-        for track, starts in zip(driver.tracks, driver.starts, strict=True):
+        for take, (track, starts) in enumerate(zip(driver.tracks, driver.starts, strict=True)):
             picks = starts[np.linspace(0, len(starts) - 1, windows + 2).astype(int)[1:-1]]
             for face in shown:
                 for start in picks:
-                    values = track.window(int(start), config.clip_length).values.astype(np.float32)
                     kind = int(rng.choice(len(made), p=weights)) if len(made) > 1 else 0
-                    nuisance = replace(sample_nuisance(rng), fps=config.fps)
-                    motion = torch.from_numpy(values.copy())[None]
+                    nuisance = sample_nuisance(rng)
+                    rate = draw_rate(rng, parse_rate(config.source_fps)) if config.source_fps else config.fps
+                    nuisance = replace(nuisance, fps=rate)
+                    seen = shown_frames(rate, config.fps, config.clip_length)
+                    values = driver.controls_at(take, int(start), int(seen[-1]) + 1, rate)
+                    motion = torch.from_numpy(values)[None]
                     with torch.no_grad():
                         clip = made[kind].render([rigs[kind][face]], motion, [nuisance])
                     pixels = clip[0].clamp(0, 1)
                     if config.codec:
                         pixels = coded(pixels, nuisance)
-                    frames.append((pixels * 255).round().to(torch.uint8).cpu())
-                    motions.append(motion[0])
+                    frames.append((pixels[seen] * 255).round().to(torch.uint8).cpu())
+                    motions.append(motion[0, seen])
                     driver_names.append(driver.name)
                     targets.append(faces[face].name)
                     recordings.append(track.recording)
