@@ -35,7 +35,7 @@ def test_parameter_counts_match_the_paper() -> None:
     assert count(build_model("paper")) == 526_808
     assert count(build_model("release")) == 510_296
     assert count(build_model("release", dead_params=True)) == 526_808
-    assert count(build_model("plus")) == 320_442
+    assert count(build_model("plus")) == 475_250
     assert count(build_model("paper", backbone="resnet18").backbone.trunk) == 11_170_240
     released = build_model("paper", backbone="resnet18_released")
     assert count(released.backbone.trunk) == count(released.backbone) == 11_170_240

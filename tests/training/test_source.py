@@ -1,5 +1,6 @@
 """Training clips: thin over OnlineAvatars, generators by weight."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -107,4 +108,4 @@ def test_validation_clips_judder_where_generators_run_at_another_rate() -> None:
     for motion, frames in zip(clips.motion, clips.frames, strict=True):
         still = (motion[1:] == motion[:-1]).all(dim=1)
         assert int(still.sum()) == sum(1 for n in range(1, len(motion)) if n % 5 == 3)  # 20 of 25 frames are new
-        assert [bool(torch.equal(one, two)) for one, two in zip(frames, frames[1:], strict=False)] == still.tolist()
+        assert [bool(torch.equal(one, two)) for one, two in pairwise(frames)] == still.tolist()

@@ -28,6 +28,7 @@ STAGES: dict[str, dict[str, str]] = {
     "f5c": {**{f"conv{n + 1}": f"conv_stack.{n}" for n in range(4)}, "fcc": "fcc", "ccc": "ccc"},
     "resnet18": {**_TRUNK, "project": "project"},
     "resnet18_released": {**_TRUNK, "pooled": ""},
+    "residual": {f"scale{n + 1}": f"stages.{n}.{last}" for n, last in enumerate((0, 2, 2))},
 }
 
 

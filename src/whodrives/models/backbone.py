@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class Backbone(nn.Module):
-    """Frames (N, 1, 128, 128) -> feature maps (N, 128, 16, 16).
+    """Frames (N, 1, 128, 128) -> feature maps (N, `channels`, 16, 16).
 
     `concat` has two channels in; `PooledResNet18` gives vectors (N, 512).
 
@@ -20,6 +20,7 @@ class Backbone(nn.Module):
     """
 
     recompute = False
+    channels = 128
 
     def stage(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call a stage of the network, whose first argument is the tensor that it is given."""

@@ -12,7 +12,7 @@ Representation = Literal["feat_diff", "pixel_diff", "raw_feat", "static", "conca
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "representation": ("feat_diff", "pixel_diff", "raw_feat", "static", "concat"),
-    "backbone": ("f5c", "resnet18", "resnet18_released"),
+    "backbone": ("f5c", "resnet18", "resnet18_released", "residual"),
     "fusion": ("conv1x1", "none"),
     "aggregation": ("max", "edge_conv"),
     "head": ("conv3d", "conv1d"),
@@ -31,8 +31,9 @@ class ModelConfig:
     representation : what the temporal head sees: ``feat_diff`` (f_{t+1} - f_t), ``pixel_diff`` (the backbone
         applied to x_{t+1} - x_t), ``raw_feat`` (f_t), ``static`` (only frame T // 2) or ``concat`` (the backbone
         applied to both frames as two channels; ours).
-    backbone : ``f5c`` (the paper's), ``resnet18`` (in its place, under the same head) or ``resnet18_released``
-        (what Table VIII measured: pooled features averaged over time, under an MLP of its own).
+    backbone : ``f5c`` (the paper's), ``resnet18`` (in its place, under the same head), ``resnet18_released``
+        (what Table VIII measured: pooled features averaged over time, under an MLP of its own) or ``residual`` (a small
+        residual network; ours).
     fusion : how fcc joins its two branches: ``conv1x1`` (concatenation + 1x1 convolution, as the paper says) or
         ``none`` (concatenation only, as released).
     fcc_positions, fcc_norm, fcc_bias, fcc_residual : the parts of fcc that only the released code has.

@@ -14,6 +14,7 @@ from whodrives.models.f5c import F5C
 from whodrives.models.head import PooledHead, TemporalHead
 from whodrives.models.normalise import at_least_single, standardise
 from whodrives.models.representation import REPRESENTATIONS
+from whodrives.models.residual import SmallResidual
 from whodrives.models.resnet import PooledResNet18, ResNet18
 from whodrives.models.series_head import SeriesHead
 
@@ -21,6 +22,7 @@ BACKBONES: dict[str, Callable[[ModelConfig], Backbone]] = {
     "f5c": F5C,
     "resnet18": ResNet18,
     "resnet18_released": PooledResNet18,
+    "residual": SmallResidual,
 }
 FRAME_SIZE = 128
 
@@ -37,23 +39,23 @@ class FingerprintModel(nn.Module):
         self.backbone = BACKBONES[config.backbone](config)
         self.head: TemporalHead | PooledHead | SeriesHead
         if isinstance(self.backbone, PooledResNet18):
-            self.head = PooledHead(PooledResNet18.channels, config)
+            self.head = PooledHead(self.backbone.channels, config)
         elif config.head == "conv1d":
-            self.head = SeriesHead(F5C.channels, config)
+            self.head = SeriesHead(self.backbone.channels, config)
         else:
-            self.head = TemporalHead(F5C.channels, config)
+            self.head = TemporalHead(self.backbone.channels, config)
 
     def encode_frames(self, clip: Tensor) -> Tensor:
-        """Standardised frames (batch, S, channels, 128, 128) -> features (batch, S, 128, 16, 16), without a loop.
+        """Standardised frames (batch, S, channels, 128, 128) -> features (batch, S, C, 16, 16), without a loop.
 
-        channels : 2 for `concat`, else 1. `resnet18_released` gives (batch, S, 512).
+        channels : 2 for `concat`, else 1. C : `backbone.channels`. `resnet18_released` gives (batch, S, 512).
         """
         batch, steps = clip.shape[:2]
         features = self.backbone(clip.reshape(batch * steps, *clip.shape[2:]), steps)
         return features.unflatten(0, (batch, steps))
 
     def represent(self, clip: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Raw frames (batch, T, 1, 128, 128) -> the volume that the head sees (batch, 128, S, 16, 16).
+        """Raw frames (batch, T, 1, 128, 128) -> the volume that the head sees (batch, C, S, 16, 16).
 
         `resnet18_released`: (batch, 512, S).
         """

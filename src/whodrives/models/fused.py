@@ -27,7 +27,9 @@ from whodrives.models.backbone import Backbone
 from whodrives.models.f5c import F5C, ConvBlock
 from whodrives.models.fcc import CircularBranch, FullyCircularConvolution, circulant
 from whodrives.models.fingerprint import FingerprintModel
+from whodrives.models.fused_residual import FusedResidual
 from whodrives.models.head import TemporalHead, VolumeBlock
+from whodrives.models.residual import SmallResidual
 
 # Winograd's F(4, 3) at the points 0, 1, -1, 2, -2 and infinity: 24 times what makes six kernels of three taps.
 _KERNELS = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))
@@ -41,7 +43,7 @@ def fused(model: FingerprintModel) -> FingerprintModel:
 
     Parameters
     ----------
-    model : in evaluation mode. Backbone F5C; of the others only the head changes (`resnet18`), or nothing.
+    model : in evaluation mode. Of the backbones F5C and SmallResidual change.
 
     Returns
     -------
@@ -59,6 +61,8 @@ def fused(model: FingerprintModel) -> FingerprintModel:
     with torch.no_grad():
         if isinstance(out.backbone, F5C):
             out.backbone = FusedF5C(out.backbone)
+        if isinstance(out.backbone, SmallResidual):
+            out.backbone = FusedResidual(out.backbone)
         if isinstance(out.head, TemporalHead):
             out.head.blocks = nn.ModuleList(_fused_block(block) for block in out.head.blocks)
     return out.eval()

@@ -120,7 +120,7 @@ class _Steps:
         return 0, length if self.model.config.representation == "raw_feat" else length - 1, 0
 
     def take(self, frames: Tensor) -> Tensor | None:
-        """(n, 1, H, W) -> (n or n - 1, 128, 16, 16), or vectors (n or n - 1, 512) of `resnet18_released`.
+        """(n, 1, H, W) -> (n or n - 1, C, 16, 16), or vectors (n or n - 1, 512) of `resnet18_released`.
 
         None: no step is complete yet.
         """
@@ -187,7 +187,7 @@ class _SharedSums:
         self.left: dict[int, Tensor] = {}
 
     def take(self, volume: Tensor) -> tuple[list[int], list[Tensor]]:
-        """Next steps (n, 128, 16, 16) -> starts of windows, and what the head gives for them."""
+        """Next steps (n, C, 16, 16) -> starts of windows, and what the head gives for them."""
         before, self.seen = self.seen, self.seen + len(volume)
         one, two = self.first_taps, self.second_taps
         self.taps_1.add(0, one(volume))

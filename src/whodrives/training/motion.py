@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from whodrives.errors import InputError
 from whodrives.models import FingerprintModel
-from whodrives.models.f5c import F5C
 from whodrives.models.normalise import at_least_single
 from whodrives.models.series_head import SeriesHead, StepReader
 from whodrives.training.config import TrainConfig
@@ -130,7 +129,7 @@ def motion_readout(
         return None
     key = "config: train.motion_weight"
     if config.model.representation not in ("feat_diff", "pixel_diff") or config.model.backbone == "resnet18_released":
-        raise InputError(f"{key} needs differences of feature maps: feat_diff or pixel_diff, f5c or resnet18")
+        raise InputError(f"{key} needs differences of feature maps: feat_diff or pixel_diff, f5c, resnet18 or residual")
     if recipe.piece_clips or recipe.compile:
         raise InputError(f"{key} needs the whole batch at once; set piece_clips = 0 and compile = false")
     if not isinstance(source, KnownMotion):
@@ -138,7 +137,7 @@ def motion_readout(
     if recipe.ema and not recipe.learns_drivers:
         raise InputError("config: train.ema averages what embeds drivers; set it to 0 where motion alone is learned")
     reader = model.head.reader if isinstance(model.head, SeriesHead) else None
-    readout = MotionReadout(F5C.channels, source.motion_scale(), reader).to(device)
+    readout = MotionReadout(model.backbone.channels, source.motion_scale(), reader).to(device)
     if reader is not None and not recipe.learns_drivers:
         # What never moves is never learned; left at random, BatchNorm would make it as loud as real motion.
         with torch.no_grad():

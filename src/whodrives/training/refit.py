@@ -40,7 +40,9 @@ def _entry(head: nn.Module) -> nn.Module:
         return head.norm
     if isinstance(head, TemporalHead):
         return head.mlp[0]
-    raise InputError("the head of backbone resnet18_released cannot be refitted; leave --refit-head out, or take f5c")
+    raise InputError(
+        "the head of backbone resnet18_released cannot be refitted; leave --refit-head out, or take another backbone"
+    )
 
 
 def _refitted(head: nn.Module) -> list[nn.Module]:
