@@ -26,14 +26,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from forward_speed import BACKBONE_MACS, FRAMES, HEAD_MACS, per_frame
+from forward_speed import FRAMES, per_frame
 from whodrives.avatars.allocator import keep_large_blocks
 from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.avatars.encode import write_mp4
@@ -41,6 +43,7 @@ from whodrives.avatars.online import OnlineAvatars
 from whodrives.avatars.procedural import procedural_face
 from whodrives.models import FingerprintModel
 from whodrives.models.fused import FusedF5C, fused
+from whodrives.models.fused_residual import FusedResidual
 from whodrives.models.normalise import standardise
 from whodrives.training.onnx_export import export_onnx
 from whodrives.training.onnx_weights import MissingRuntimeError
@@ -50,7 +53,6 @@ from whodrives.video.frames import load_frames
 from whodrives.video.source import VideoSource
 
 WANTED, CLOSE = 3.0, 1e-4
-STEM_MACS, FCC_MACS, CCC_MACS = 6.916e6, 1.049e6, 8.389e6
 
 
 def make_video(path: Path) -> None:
@@ -104,6 +106,28 @@ def rates(rounds: int) -> tuple[float, float]:
     return 1024**3 / product, 2 * big.numel() * 4 / copy
 
 
+def parts_of(backbone: torch.nn.Module) -> dict[str, Callable[[Tensor], Tensor]]:
+    """A fused backbone's parts by name, each fed with what the one before gives."""
+    if isinstance(backbone, FusedF5C):
+
+        def stem(x: Tensor) -> Tensor:
+            for conv in backbone.conv_stack:
+                x = torch.relu_(conv(x))
+            return x
+
+        return {"stem": stem, "fcc": backbone.fcc, "ccc": backbone.ccc}
+    if isinstance(backbone, FusedResidual):
+        return {f"layer {number}": layer for number, layer in enumerate(backbone.layers, 1)}
+    return {"backbone": backbone}
+
+
+def products(function: Callable[[], object]) -> float:
+    """Multiply-accumulates of the convolutions and matrix products of one call."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops() / 2
+
+
 def stages(
     path: Path, model: FingerprintModel, printer: Fingerprinter
 ) -> dict[str, tuple[Callable[[], object], float, float]]:
@@ -112,37 +136,27 @@ def stages(
     clip = torch.from_numpy(frames[:FRAMES])[None, :, None]
     quick = fused(model)
     shown = standardise(clip, model.config.normalisation)[0]
-    backbone = quick.backbone
-    assert isinstance(backbone, FusedF5C)
-
-    def stem() -> Tensor:
-        x = shown
-        for conv in backbone.conv_stack:
-            x = torch.relu_(conv(x))
-        return x
-
-    maps = stem()
-    mixed = backbone.fcc(maps)
-    features = backbone.ccc(mixed)
-    volume = (features[1:] - features[:-1])[None].transpose(1, 2)
 
     def decode() -> None:
         with VideoSource(path) as source:
             for _ in source:
                 pass
 
-    small, large = maps.numel() * 4.0, 256 * 256 * 1.5 * FRAMES
-    fusion = (BACKBONE_MACS["paper"] - BACKBONE_MACS["release"]) if model.config.fusion == "conv1x1" else 0.0
-    pixels = clip.numel() * 4.0
-    return {
+    large, pixels = 256 * 256 * 1.5 * FRAMES, clip.numel() * 4.0
+    found: dict[str, tuple[Callable[[], object], float, float]] = {
         "decode": (decode, 0.0, large),
         "decode, grey, resize": (lambda: load_frames(path, printer.contract), 0.0, large + pixels / 4),
         "standardise": (lambda: standardise(clip, model.config.normalisation), 0.0, 1.25 * pixels),
-        "stem": (stem, STEM_MACS * FRAMES, pixels + small),
-        "fcc": (lambda: backbone.fcc(maps), (FCC_MACS + fusion) * FRAMES, 2 * small),
-        "ccc": (lambda: backbone.ccc(mixed), CCC_MACS * FRAMES, 2 * small),
-        "head": (lambda: quick.head(volume), HEAD_MACS, small),
-    }  # fmt: skip
+    }
+    x = shown
+    for name, part in parts_of(quick.backbone).items():
+        call = partial(part, x)
+        y = call()
+        found[name] = (call, products(call), 4.0 * (x.numel() + y.numel()))
+        x = y
+    call = partial(quick.head, (x[1:] - x[:-1])[None].transpose(1, 2))
+    found["head"] = (call, products(call), 4.0 * x.numel())
+    return found
 
 
 def ways_of(

@@ -28,6 +28,8 @@ from whodrives.models.sliding import sliding_embeddings
         {"backbone": "resnet18"},
         {"backbone": "resnet18_released"},
         {"head": "conv1d"},
+        {"backbone": "residual"},
+        {"backbone": "residual", "representation": "concat", "batchnorm": "per_frame_step"},
     ],
     ids=str,
 )

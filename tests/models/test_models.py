@@ -123,6 +123,7 @@ def test_every_parameter_gets_a_gradient() -> None:
             {},
             {"aggregation": "edge_conv"},
             {"backbone": "resnet18"},
+            {"backbone": "residual"},
             {"representation": "concat"},
             {"backbone": "resnet18_released", "head": "conv3d"},
         ):

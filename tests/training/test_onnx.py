@@ -178,6 +178,7 @@ def test_export_verb(exported: Path, tmp_path: Path) -> None:
         {"representation": "concat", "fcc_positions": False, "fcc_residual": False},
         {"aggregation": "edge_conv", "include_self": False},
         {"backbone": "resnet18"},
+        {"backbone": "residual"},
         {"backbone": "resnet18_released"},
     ],
     ids=str,
