@@ -47,6 +47,7 @@ from whodrives.evaluation.intervals import (
 from whodrives.evaluation.linear_reference import LinearReference, window_features
 from whodrives.evaluation.protocols import Pairs, cosines, cross_target_pairs, recording_pairs
 from whodrives.models import PRESETS, FingerprintModel
+from whodrives.models.fused import fused
 from whodrives.training.release import load_run, unit
 from whodrives.training.weights import is_shipped, load_weights
 
@@ -140,7 +141,7 @@ def main() -> int:
     found: dict[str, dict[str, Trials]] = {}
     for word in options.models:
         name, _, source = word.partition("=")
-        model = load_model(source)
+        model = fused(load_model(source).eval())
         parts = [embed_windows(model, windows[n : n + 1]) for n in track(range(len(records)), name)]
         found[name] = trials(np.concatenate(parts), records)
     if options.motion:
