@@ -13,6 +13,8 @@ only pairs that show two faces), `Eq. 1` (one driver on two faces against two dr
 people; `A - B`: of the first model less another, paired. The linear reference is LDA on the true tracks, fitted on the
 train people, on the same stretches of motion.
 
+For weight files with a card also what its thresholds and its calibration do on these videos (operating_points.py).
+
 Exit status 1 when the first MODEL is not better than the UNTRAINED network (a model named `untrained`) in Eq. 1.
 """
 
@@ -25,12 +27,14 @@ import sys
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
+from operating_points import operating_points
 from whodrives.avatars.dataset import cut_clips
 from whodrives.avatars.motion.tables import load_table
 from whodrives.avatars.tracks import AU_CHANNELS, GAZE_CHANNELS, INDEX
@@ -60,6 +64,13 @@ def load_model(source: str) -> FingerprintModel:
     if is_shipped(source) or source in PRESETS or Path(source).with_suffix(".json").is_file():
         return load_weights(source).model
     return load_run(Path(source))[0]
+
+
+def load_card(source: str) -> dict[str, Any] | None:
+    """The card of a weight file; None for presets and checkpoints."""
+    if is_shipped(source) or Path(source).with_suffix(".json").is_file():
+        return load_weights(source).card
+    return None
 
 
 def joined(parts: list[Pairs]) -> Pairs:
@@ -139,11 +150,14 @@ def main() -> int:
     records = read_manifest(options.videos)
     windows = load_windows([r.path for r in track(records, "decoding")], WINDOWS, LENGTH)
     found: dict[str, dict[str, Trials]] = {}
+    decisions: dict[str, dict[str, dict[str, Any]]] = {}
     for word in options.models:
         name, _, source = word.partition("=")
         model = fused(load_model(source).eval())
         parts = [embed_windows(model, windows[n : n + 1]) for n in track(range(len(records)), name)]
         found[name] = trials(np.concatenate(parts), records)
+        if card := load_card(source):
+            decisions[name] = operating_points(np.concatenate(parts), records, card)
     if options.motion:
         found["linear reference, true tracks"] = trials(linear_vectors(options.motion, records, options.clips), records)
     print(
@@ -156,6 +170,9 @@ def main() -> int:
     for name, sets in rows.items():
         for count, protocols in sets.items():
             print(f"{name:30s} {count:10s} " + "  ".join(f"{key} {value}" for key, value in protocols.items()))
+    for name, counts in decisions.items():
+        for count, values in counts.items():
+            print(f"{name:30s} {count:10s} " + "  ".join(f"{key} {value}" for key, value in values.items()))
     if options.ledger:
         commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True)
         entry = {
@@ -164,6 +181,9 @@ def main() -> int:
             "split": records[0].split,
             "command": " ".join(["python", *sys.argv]),
             "result": {n: {c: {p: asdict(i) for p, i in ps.items()} for c, ps in s.items()} for n, s in rows.items()},
+            "decisions": {
+                n: {c: {k: str(v) for k, v in s.items()} for c, s in x.items()} for n, x in decisions.items()
+            },
         }
         with options.ledger.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")

@@ -57,6 +57,10 @@ def test_trials_are_the_loop_over_videos() -> None:
     parts = trial_windows(vectors, clips, 2)
     assert parts.genuine.mean(axis=1) == pytest.approx(genuine)
     assert parts.impostor.shape == (len(impostor), 2)
+    assert (trials.genuine_people[:, 0] == trials.genuine_people[:, 1]).all()
+    owner = {clips.target[n]: clips.driver[n] for n in np.flatnonzero(clips.is_self)}
+    others = [(clips.driver[n], owner[clips.target[n]]) for n in range(0, len(vectors), 2) if not clips.is_self[n]]
+    assert [tuple(who) for who in trials.impostor_people] == others
     with pytest.raises(InputError, match="exceed"):
         verification_trials(vectors, clips, windows=3, per_video=2)
     with pytest.raises(InputError, match="do not form videos"):

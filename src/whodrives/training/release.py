@@ -42,10 +42,12 @@ FIRST_LOOK = 2_000_000_000
 @dataclass(frozen=True)
 class Trials:
     """Scores of verification trials: `genuine` and `impostor` (n,) float, cosine of probe and template; or (n, W), of
-    the W windows of each probe."""
+    the W windows of each probe. genuine_people, impostor_people : (n, 2) who drives and whose face it is."""
 
     genuine: np.ndarray
     impostor: np.ndarray
+    genuine_people: np.ndarray
+    impostor_people: np.ndarray
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -68,14 +70,16 @@ def trial_windows(vectors: np.ndarray, clips: LabelledClips, per_video: int) -> 
     """
     if len(vectors) % per_video:
         raise InputError(f"{len(vectors)} windows do not form videos of {per_video}")
-    genuine: list[np.ndarray] = []
-    impostor: list[np.ndarray] = []
+    scores: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    people: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for start in range(0, len(vectors), per_video):
         rows = clips.is_self & (clips.target == clips.target[start]) & (clips.recording != clips.recording[start])
         if rows.any():
-            scores = vectors[start : start + per_video] @ unit(vectors[rows].mean(axis=0))
-            (genuine if clips.is_self[start] else impostor).append(scores)
-    return Trials(*(np.array(part).reshape(-1, per_video) for part in (genuine, impostor)))
+            kind = 0 if clips.is_self[start] else 1
+            scores[kind].append(vectors[start : start + per_video] @ unit(vectors[rows].mean(axis=0)))
+            people[kind].append(np.array([clips.driver[start], clips.driver[rows][0]]))
+    parts = [np.array(part).reshape(-1, per_video) for part in scores]
+    return Trials(parts[0], parts[1], *(np.array(part).reshape(-1, 2) for part in people))
 
 
 def verification_trials(vectors: np.ndarray, clips: LabelledClips, windows: int, per_video: int) -> Trials:
@@ -83,12 +87,12 @@ def verification_trials(vectors: np.ndarray, clips: LabelledClips, windows: int,
     if windows > per_video:
         raise InputError(f"{windows} windows exceed the {per_video} of a video")
     parts = trial_windows(vectors, clips, per_video)
-    whole = per_video // windows * windows
+    count = per_video // windows
     means = [
-        scores[:, :whole].reshape(len(scores), -1, windows).mean(axis=2).ravel()
+        scores[:, : count * windows].reshape(len(scores), count, windows).mean(axis=2).ravel()
         for scores in (parts.genuine, parts.impostor)
     ]
-    return Trials(*means)
+    return Trials(*means, *(np.repeat(who, count, axis=0) for who in (parts.genuine_people, parts.impostor_people)))
 
 
 def summarise(vectors: np.ndarray, clips: LabelledClips, per_video: int) -> dict[str, dict[str, float]]:
