@@ -147,16 +147,31 @@ def test_without_patience_the_end_is_the_end(clip: Path) -> None:
 def test_who_takes_too_long_loses_the_oldest_pictures(clip: Path) -> None:
     source = LiveSource("rtsp://cam/live", patience=1.0, opener=connections(clip, clip, clip), sleep=lambda _: None)
     taken = iter(source)
-    first = next(taken)
+    next(taken)
     deadline = time.monotonic() + 20
     while source.overrun < 3 * 30 - QUEUE - 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     rest = list(taken)
-    assert first.time == 0
-    assert len(rest) == QUEUE
-    assert source.overrun == 3 * 30 - 1 - QUEUE
+    # On a busy machine the queue may be full before the first is taken.
+    assert QUEUE - 1 <= len(rest) <= QUEUE
+    assert source.overrun + 1 + len(rest) == 3 * 30
     # The break before the last connection is not forgotten with the pictures that were let go.
     assert rest[0].after_damage
+
+
+def test_fewer_large_pictures_wait(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LiveSource("rtsp://cam/live", patience=0.0, opener=connections(clip)) as source:
+        one = sum(plane.buffer_size for plane in next(iter(source)).frame.planes)
+    monkeypatch.setattr(live, "QUEUE_BYTES", 5 * one + 1)
+    slow = LiveSource("rtsp://cam/live", patience=0.0, opener=connections(clip))
+    taken = iter(slow)
+    next(taken)
+    deadline = time.monotonic() + 20
+    while slow.overrun < 30 - 2 - 5 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    waited = len(list(taken))
+    assert 4 <= waited <= 5
+    assert slow.overrun + 1 + waited == 30
 
 
 def test_closing_ends_the_thread(clip: Path) -> None:
@@ -185,3 +200,18 @@ def test_nothing_is_opened_that_is_not_there() -> None:
             open_live(source)
         with pytest.raises(LiveStreamError, match="on the air"):
             LiveSource(source)
+
+
+def test_a_virtual_camera_is_read_like_a_webcam(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libavdevice's own fake device in the place of v4l2: raw pictures, in real time, without an end."""
+    monkeypatch.setattr(live, "_CAMERAS", dict.fromkeys(live._CAMERAS, "lavfi"))
+    played = f"camera:movie=filename={clip}:loop=0,setpts=N/(25*TB),format=yuyv422,realtime"
+    source = LiveSource(played, patience=0.0)
+    begun = time.monotonic()
+    frames = list(itertools.islice(FrameStream(source, PreprocessingContract(fps=25.0)), 50))
+    source.close()
+    assert time.monotonic() - begun > 1.0  # 50 pictures last two seconds
+    assert [round(25 * (b.time - a.time)) for a, b in itertools.pairwise(frames)] == [1] * 49
+    # The file has 30 pictures and is shown again: a camera does not end.
+    pictures = [frame.image.astype(int) for frame in frames]
+    assert abs(pictures[35] - pictures[5]).mean() < 0.5 * abs(pictures[20] - pictures[5]).mean()
