@@ -33,9 +33,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from forward_speed import FRAMES, per_frame
+from forward_speed import FRAMES, per_frame, products
 from whodrives.avatars.allocator import keep_large_blocks
 from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.avatars.encode import write_mp4
@@ -119,13 +118,6 @@ def parts_of(backbone: torch.nn.Module) -> dict[str, Callable[[Tensor], Tensor]]
     if isinstance(backbone, FusedResidual):
         return {f"layer {number}": layer for number, layer in enumerate(backbone.layers, 1)}
     return {"backbone": backbone}
-
-
-def products(function: Callable[[], object]) -> float:
-    """Multiply-accumulates of the convolutions and matrix products of one call."""
-    with FlopCounterMode(display=False) as counter:
-        function()
-    return counter.get_total_flops() / 2
 
 
 def stages(

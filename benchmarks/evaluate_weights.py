@@ -54,23 +54,22 @@ from whodrives.models import PRESETS, FingerprintModel
 from whodrives.models.fused import fused
 from whodrives.training.release import load_run, unit
 from whodrives.training.weights import is_shipped, load_weights
+from whodrives.verification.embedding import ModelInfo
+from whodrives.verification.fingerprinter import read_contract, read_model_info
 
 WINDOWS, LENGTH, FPS = 4, 64, 25.0
 RENDERED = [INDEX[name] for name in (*AU_CHANNELS, *GAZE_CHANNELS, "roll", "yaw")]
 
 
-def load_model(source: str) -> FingerprintModel:
-    """A weight file, a preset (untrained), or a training checkpoint."""
+def load_model(source: str) -> tuple[FingerprintModel, ModelInfo | None]:
+    """A weight file with what its card says, or a preset (untrained) or a training checkpoint without thresholds."""
     if is_shipped(source) or source in PRESETS or Path(source).with_suffix(".json").is_file():
-        return load_weights(source).model
-    return load_run(Path(source))[0]
-
-
-def load_card(source: str) -> dict[str, Any] | None:
-    """The card of a weight file; None for presets and checkpoints."""
-    if is_shipped(source) or Path(source).with_suffix(".json").is_file():
-        return load_weights(source).card
-    return None
+        weights = load_weights(source)
+        info = read_model_info(weights.card, weights.digest)
+        if info.thresholds and (info.clip_length, read_contract(weights.card).fps) != (LENGTH, FPS):
+            raise SystemExit(f"{source}: its thresholds are not for windows of {LENGTH} frames at {FPS:g} a second")
+        return weights.model, info if info.thresholds else None
+    return load_run(Path(source))[0], None
 
 
 def joined(parts: list[Pairs]) -> Pairs:
@@ -148,20 +147,22 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     records = read_manifest(options.videos)
+    named = {name: load_model(source) for name, _, source in (word.partition("=") for word in options.models)}
     windows = load_windows([r.path for r in track(records, "decoding")], WINDOWS, LENGTH)
     found: dict[str, dict[str, Trials]] = {}
     decisions: dict[str, dict[str, dict[str, Any]]] = {}
-    for word in options.models:
-        name, _, source = word.partition("=")
-        model = fused(load_model(source).eval())
+    for name, (trained, info) in named.items():
+        model = fused(trained.eval())
         parts = [embed_windows(model, windows[n : n + 1]) for n in track(range(len(records)), name)]
-        found[name] = trials(np.concatenate(parts), records)
-        if card := load_card(source):
-            decisions[name] = operating_points(np.concatenate(parts), records, card)
+        vectors = np.concatenate(parts)
+        found[name] = trials(vectors, records)
+        if info is not None:
+            decisions[name] = operating_points(vectors, records, info)
     if options.motion:
         found["linear reference, true tracks"] = trials(linear_vectors(options.motion, records, options.clips), records)
     print(
-        f"{len(records)} videos, {len({r.driver for r in records})} drivers, {len({r.target for r in records})} faces"
+        f"{len(records)} videos, split {records[0].split}, {len({r.driver for r in records})} drivers, "
+        f"{len({r.target for r in records})} faces"
     )
     rows = {name: {count: intervals(of) for count, of in sets.items()} for name, sets in found.items()}
     first, *others = found
@@ -181,9 +182,7 @@ def main() -> int:
             "split": records[0].split,
             "command": " ".join(["python", *sys.argv]),
             "result": {n: {c: {p: asdict(i) for p, i in ps.items()} for c, ps in s.items()} for n, s in rows.items()},
-            "decisions": {
-                n: {c: {k: str(v) for k, v in s.items()} for c, s in x.items()} for n, x in decisions.items()
-            },
+            "decisions": json.loads(json.dumps(decisions, default=asdict)),
         }
         with options.ledger.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(entry) + "\n")

@@ -18,15 +18,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from whodrives.models import FingerprintModel, build_model
+from whodrives.models import PRESETS, FingerprintModel, build_model
 from whodrives.models.normalise import standardise
 
 FRAMES = 64
-# Multiply-accumulates: backbone a frame (ConvStack 6.916M, fcc 1.049M, k-NN 8.389M; conv1x1 fusion 4.194M more),
-# head a clip of 64 frames.
-BACKBONE_MACS = {"paper": 16.354e6 + 4.194e6, "release": 16.354e6}
-HEAD_MACS = 2007e6
 
 
 def per_frame(model: FingerprintModel, clip: Tensor) -> Tensor:
@@ -35,6 +32,13 @@ def per_frame(model: FingerprintModel, clip: Tensor) -> Tensor:
     features = [model.backbone(frames[:, step]) for step in range(frames.shape[1])]
     volume = torch.stack([b - a for a, b in itertools.pairwise(features)], dim=2)
     return F.normalize(model.head(volume), dim=1)
+
+
+def products(function: Callable[[], object]) -> float:
+    """Multiply-accumulates of the convolutions and matrix products of one call."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops() / 2
 
 
 def milliseconds(function: Callable[[], Tensor]) -> float:
@@ -46,7 +50,7 @@ def milliseconds(function: Callable[[], Tensor]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", default="paper", choices=sorted(BACKBONE_MACS))
+    parser.add_argument("--preset", default="paper", choices=sorted(PRESETS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -56,11 +60,11 @@ def main() -> int:
     clip = torch.rand(1, FRAMES, 1, 128, 128)
     with torch.inference_mode():
         difference = float((model(clip) - per_frame(model, clip)).abs().max())
+        macs = products(lambda: model(clip))
         times: dict[str, list[float]] = {"whole clip": [], "per frame": []}
         for _ in range(arguments.rounds):
             times["whole clip"].append(milliseconds(lambda: model(clip)))
             times["per frame"].append(milliseconds(lambda: per_frame(model, clip)))
-    macs = FRAMES * BACKBONE_MACS[arguments.preset] + HEAD_MACS
     medians = {name: statistics.median(values) for name, values in times.items()}
     for name, value in medians.items():
         print(f"{name:11s} {value:8.1f} ms  {macs / value / 1e6:7.1f} GMAC/s")

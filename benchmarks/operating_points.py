@@ -1,4 +1,4 @@
-"""What the thresholds and the calibration on a card do on videos of other people; a part of evaluate_weights.py.
+"""What the thresholds and the calibration on a card do on labelled videos; a part of evaluate_weights.py.
 
 Trials as `verify` meets them: somebody's face, enrolled from its driver's other self-reenactments, then driven by the
 driver or by others. Of one window and of the mean of all windows of a video: FAR and FRR at the thresholds that the
@@ -7,7 +7,7 @@ card has for a nominal FAR, EER (intervals: 95%, people resampled), Cllr of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from whodrives.evaluation.intervals import metric_interval
 from whodrives.evaluation.llr import cllr, min_cllr
 from whodrives.evaluation.metrics import eer
 from whodrives.evaluation.protocols import Pairs
-from whodrives.evaluation.repeated import read_calibration
 from whodrives.training.release import Trials, verification_trials
 from whodrives.training.source import LabelledClips
+from whodrives.verification.embedding import ModelInfo
 
-NOMINAL = ("0.01", "0.05")
+NOMINAL = (0.01, 0.05)
 Scores = NDArray[np.float64]
 
 
@@ -42,28 +42,33 @@ def rates(threshold: float) -> dict[str, Callable[[Scores, Scores], float]]:
     }
 
 
-def operating_points(
-    vectors: NDArray[np.floating], records: list[Record], card: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """(V, W, D) unit vectors -> ``one window`` and ``mean of W`` -> measure -> value or interval."""
-    per_video = vectors.shape[1]
+def labelled(records: list[Record], per_video: int) -> LabelledClips:
+    """The labels of the windows of videos, a video's together; without frames."""
     columns = [
         np.repeat(np.array([getattr(r, name) for r in records]), per_video)
         for name in ("driver", "target", "recording", "is_self")
     ]
-    clips = LabelledClips(torch.empty(0), *columns)
+    return LabelledClips(torch.empty(0), *columns)
+
+
+def operating_points(
+    vectors: NDArray[np.floating], records: list[Record], info: ModelInfo
+) -> dict[str, dict[str, Any]]:
+    """(V, W, D) unit vectors -> ``one window`` and ``mean of W`` -> measure -> value or interval."""
+    per_video = vectors.shape[1]
+    clips = labelled(records, per_video)
     flat = vectors.reshape(-1, vectors.shape[2])
-    calibration = read_calibration(card)
+    calibration = info.calibration
     out = {}
     for count in (1, per_video):
         trials = verification_trials(flat, clips, count, per_video)
         pairs = pairs_of(trials)
-        found: dict[str, Any] = {"trials": f"{len(trials.genuine)} + {len(trials.impostor)}"}
+        found: dict[str, Any] = {"genuine": len(trials.genuine), "impostor": len(trials.impostor)}
         for nominal in NOMINAL:
-            threshold = card["thresholds"][nominal].get(str(count))
+            threshold = info.thresholds.get(nominal, {}).get(count)
             if threshold is not None:
                 for name, rate in rates(threshold).items():
-                    found[f"{name} at {float(nominal):.0%}"] = metric_interval(pairs, rate)
+                    found[f"{name} at {nominal:.0%}"] = metric_interval(pairs, rate)
         found["EER"] = metric_interval(pairs, eer)
         if calibration is not None:
             genuine, impostor = (calibration.llr(part, count) for part in (trials.genuine, trials.impostor))

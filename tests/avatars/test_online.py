@@ -8,7 +8,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from fake_generator import FakeGenerator, fake_face, fake_track
-from whodrives.avatars.driver_clips import DriverClips
 from whodrives.avatars.drivers.builtin import BuiltinDriver
 from whodrives.avatars.encode import through_codec, write_mp4
 from whodrives.avatars.online import AvatarBatch, OnlineAvatars
@@ -130,14 +129,6 @@ def test_drawn_source_rates_change_the_timing_alone() -> None:
         assert torch.equal(getattr(plain, name), getattr(drawn, name))
     assert (plain.frames - drawn.frames).abs().max() < 0.15  # half a frame of the fastest wave
     assert not torch.equal(plain.frames, drawn.frames)
-
-
-def test_a_window_at_the_end_of_a_recording_holds_its_last_frame() -> None:
-    clips = DriverClips([fake_track("d", 0)], 25.0, 20)
-    values = clips.controls_at(0, 55, 30, 30.0)
-    assert values.shape == (30, 33)
-    assert (values[24:] == values[24]).all()
-    assert np.abs(values[0] - clips.tracks[0].values[55]).max() < 1e-5
 
 
 def test_the_codec_leaves_its_mark_and_little_else() -> None:

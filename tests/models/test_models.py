@@ -36,6 +36,7 @@ def test_parameter_counts_match_the_paper() -> None:
     assert count(build_model("release")) == 510_296
     assert count(build_model("release", dead_params=True)) == 526_808
     assert count(build_model("plus")) == 475_250
+    assert count(build_model("paper", backbone="residual")) == 572_048
     assert count(build_model("paper", backbone="resnet18").backbone.trunk) == 11_170_240
     released = build_model("paper", backbone="resnet18_released")
     assert count(released.backbone.trunk) == count(released.backbone) == 11_170_240
@@ -52,7 +53,12 @@ def test_a_backbone_with_a_head_of_its_own_takes_no_other() -> None:
 
 
 def test_concat_changes_the_first_convolution_only() -> None:
-    for backbone, added in (("f5c", 8 * 4 * 4), ("resnet18", 64 * 7 * 7), ("resnet18_released", 64 * 7 * 7)):
+    for backbone, added in (
+        ("f5c", 8 * 4 * 4),
+        ("resnet18", 64 * 7 * 7),
+        ("resnet18_released", 64 * 7 * 7),
+        ("residual", 16 * 5 * 5),
+    ):
         one = build_model("paper", backbone=backbone).state_dict()
         two = build_model("paper", backbone=backbone, representation="concat").state_dict()
         assert one.keys() == two.keys()
@@ -132,6 +138,15 @@ def test_every_parameter_gets_a_gradient() -> None:
             # An affine fcc commutes with differencing, so positions of the later axis cancel only in value.
             without = [name for name, p in model.named_parameters() if p.grad is None]
             assert without == []
+
+
+def test_every_parameter_of_the_residual_backbone_learns() -> None:
+    model = build_model("plus").train()
+    with torch.no_grad():  # in a new network the blocks are nothing but their shortcuts
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    (model(clips(3, 3)) * torch.randn(3, 256)).sum().backward()
+    assert [name for name, p in model.backbone.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 def test_frames_are_brightness_invariant() -> None:

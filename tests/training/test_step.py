@@ -120,9 +120,10 @@ def test_seeds_of_steps_processes_and_pieces_differ() -> None:
     assert step_seed(1, 2, 0, 1) == step_seed(1, 2, 0, 1)
 
 
-def test_recomputing_changes_nothing(tmp_path: Path) -> None:
-    plain = Trainer(config(), FlickerSource(), clips(), tmp_path / "a")
-    thrifty = Trainer(config(recompute=True), FlickerSource(), clips(), tmp_path / "b")
+@pytest.mark.parametrize("model", [{}, {"backbone": "residual"}], ids=str)
+def test_recomputing_changes_nothing(model: dict[str, object], tmp_path: Path) -> None:
+    plain = Trainer(config(model), FlickerSource(), clips(), tmp_path / "a")
+    thrifty = Trainer(config(model, recompute=True), FlickerSource(), clips(), tmp_path / "b")
     assert [plain.train_step() for _ in range(3)] == pytest.approx([thrifty.train_step() for _ in range(3)], rel=1e-3)
     for (name, a), b in zip(plain.model.named_buffers(), thrifty.model.buffers(), strict=True):
         assert torch.allclose(a.float(), b.float(), rtol=1e-2, atol=1e-3), name

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from fake_weights import sliding_ramp
+from whodrives.avatars.encode import write_mp4
 from whodrives.video import PreprocessingContract, live
 from whodrives.video.errors import LiveStreamError
 from whodrives.video.frames import Frame, FrameStream
@@ -147,16 +149,16 @@ def test_without_patience_the_end_is_the_end(clip: Path) -> None:
 def test_who_takes_too_long_loses_the_oldest_pictures(clip: Path) -> None:
     source = LiveSource("rtsp://cam/live", patience=1.0, opener=connections(clip, clip, clip), sleep=lambda _: None)
     taken = iter(source)
-    next(taken)
+    first = next(taken)
     deadline = time.monotonic() + 20
-    while source.overrun < 3 * 30 - QUEUE - 2 and time.monotonic() < deadline:
+    while source.overrun < 3 * 30 - QUEUE - 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     rest = list(taken)
     # On a busy machine the queue may be full before the first is taken.
     assert QUEUE - 1 <= len(rest) <= QUEUE
     assert source.overrun + 1 + len(rest) == 3 * 30
     # The break before the last connection is not forgotten with the pictures that were let go.
-    assert rest[0].after_damage
+    assert first.after_damage or rest[0].after_damage
 
 
 def test_fewer_large_pictures_wait(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,11 +169,29 @@ def test_fewer_large_pictures_wait(clip: Path, monkeypatch: pytest.MonkeyPatch) 
     taken = iter(slow)
     next(taken)
     deadline = time.monotonic() + 20
-    while slow.overrun < 30 - 2 - 5 and time.monotonic() < deadline:
+    while slow.overrun < 30 - 1 - 5 and time.monotonic() < deadline:
         time.sleep(0.01)
     waited = len(list(taken))
     assert 4 <= waited <= 5
     assert slow.overrun + 1 + waited == 30
+
+
+def test_pictures_that_grow_push_out_as_many_as_they_need(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = tmp_path / "large.mp4"
+    write_mp4(large, np.zeros((6, 256, 256, 3), dtype=np.uint8))
+    with LiveSource("rtsp://cam/live", patience=0.0, opener=connections(clip)) as source:
+        one = sum(plane.buffer_size for plane in next(iter(source)).frame.planes)
+    monkeypatch.setattr(live, "QUEUE_BYTES", 10 * one)
+    slow = LiveSource("rtsp://cam/live", patience=1.0, opener=connections(clip, large), sleep=lambda _: None)
+    taken = iter(slow)
+    next(taken)
+    deadline = time.monotonic() + 20
+    while slow.overrun < 30 + 6 - 1 - 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(list(taken)) <= 2
+    assert slow.reconnects == 1
 
 
 def test_closing_ends_the_thread(clip: Path) -> None:
@@ -206,11 +226,14 @@ def test_a_virtual_camera_is_read_like_a_webcam(clip: Path, monkeypatch: pytest.
     """libavdevice's own fake device in the place of v4l2: raw pictures, in real time, without an end."""
     monkeypatch.setattr(live, "_CAMERAS", dict.fromkeys(live._CAMERAS, "lavfi"))
     played = f"camera:movie=filename={clip}:loop=0,setpts=N/(25*TB),format=yuyv422,realtime"
-    source = LiveSource(played, patience=0.0)
     begun = time.monotonic()
-    frames = list(itertools.islice(FrameStream(source, PreprocessingContract(fps=25.0)), 50))
-    source.close()
+    source = LiveSource(played, patience=0.0)
+    try:
+        frames = list(itertools.islice(FrameStream(source, PreprocessingContract(fps=25.0)), 50))
+    finally:
+        source.close()
     assert time.monotonic() - begun > 1.0  # 50 pictures last two seconds
+    assert source.overrun == 0
     assert [round(25 * (b.time - a.time)) for a, b in itertools.pairwise(frames)] == [1] * 49
     # The file has 30 pictures and is shown again: a camera does not end.
     pictures = [frame.image.astype(int) for frame in frames]

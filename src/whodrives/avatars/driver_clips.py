@@ -42,7 +42,10 @@ class DriverClips:
         return self.tracks[recording].window(start, length).values.astype(np.float32)
 
     def controls_at(self, recording: int, start: int, frames: int, fps: float) -> NDArray[np.float32]:
-        """The same from the same instant at another rate; what lies behind the recording's end holds its last frame."""
+        """What a generator at `fps` needs from frame `start` of the driver's rate on: (frames, 33) float32.
+
+        Behind the recording's end stands its last frame.
+        """
         if fps == self.fps:
             values = self.controls(recording, start, min(frames, len(self.tracks[recording].values) - start))
         else:

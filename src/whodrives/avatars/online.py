@@ -178,7 +178,7 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
         windows = [(int(d), *window) for d in chosen for window in self.drivers[d].draw(rng, samples)]
         faces = [_pick(rng, self._face_shares) for _ in windows]
         kinds = [_pick(rng, self._mix) for _ in windows]
-        draws = [self._draw(rng) for _ in windows]
+        draws = [draw_nuisance(rng, self.rate or (self.fps, self.fps)) for _ in windows]
         if only is not None:
             windows, faces = [windows[place] for place in only], [faces[place] for place in only]
             kinds, draws = [kinds[place] for place in only], [draws[place] for place in only]
@@ -190,10 +190,6 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
         columns = (*zip(*((d, r) for d, r, _ in windows), strict=True), faces, kinds)
         driver, recording, target, generator = (torch.tensor(c, device=self.device) for c in columns)
         return AvatarBatch(frames, driver, recording, target, generator, motion)
-
-    def _draw(self, rng: np.random.Generator) -> Nuisance:
-        draw = sample_nuisance(rng)
-        return replace(draw, fps=draw_rate(rng, self.rate or (self.fps, self.fps)))
 
     def _rig(self, kind: int, face: int) -> Any:
         key = (kind, face)
@@ -247,6 +243,12 @@ def _shares(weights: Sequence[float], what: str) -> NDArray[np.float64]:
 
 def _pick(rng: np.random.Generator, shares: NDArray[np.float64]) -> int:
     return min(int(np.searchsorted(shares, rng.random(), side="right")), len(shares) - 1)
+
+
+def draw_nuisance(rng: np.random.Generator, rate: tuple[float, float]) -> Nuisance:
+    """What is drawn without looking at a clip, its generator's frame rate of a range included."""
+    draw = sample_nuisance(rng)
+    return replace(draw, fps=draw_rate(rng, rate))
 
 
 def coded(clip: Tensor, draw: Nuisance) -> Tensor:

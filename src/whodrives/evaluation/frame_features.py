@@ -22,7 +22,7 @@ CELLS = 4
 class FrameFeatures:
     """f, d : float32 (N, K, D): features of K frames of each clip, and of the steps to the frames after them.
 
-    D is 2048 (128 channels x 4 x 4, the head's own grid), or 512 with `resnet18_released`.
+    D is 2048 (128 channels x 4 x 4, the head's own grid; 1024 with `residual`), or 512 with `resnet18_released`.
     """
 
     f: NDArray[np.float32]

@@ -20,7 +20,7 @@ class Backbone(nn.Module):
     """
 
     recompute = False
-    channels = 128
+    channels: int
 
     def stage(self, function: Callable[..., Tensor], *arguments: Any) -> Tensor:
         """Call a stage of the network, whose first argument is the tensor that it is given."""

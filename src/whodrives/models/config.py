@@ -34,6 +34,7 @@ class ModelConfig:
     backbone : ``f5c`` (the paper's), ``resnet18`` (in its place, under the same head), ``resnet18_released``
         (what Table VIII measured: pooled features averaged over time, under an MLP of its own) or ``residual`` (a small
         residual network; ours).
+    fusion to include_self, dead_params : of ``f5c``; the other backbones have no fcc and no ccc.
     fusion : how fcc joins its two branches: ``conv1x1`` (concatenation + 1x1 convolution, as the paper says) or
         ``none`` (concatenation only, as released).
     fcc_positions, fcc_norm, fcc_bias, fcc_residual : the parts of fcc that only the released code has.

@@ -49,7 +49,7 @@ def pool_to_grid(x: Tensor, size: int) -> Tensor:
 
 
 class TemporalHead(nn.Module):
-    """Volume (batch, 128, T, 16, 16), time third -> (batch, embedding_dim), not yet normalised.
+    """Volume (batch, channels, T, 16, 16), time third -> (batch, embedding_dim), not yet normalised.
 
     The volume lies in memory as (batch, T, H, W, C), the way the backbone leaves it, so stacking frames copies
     nothing. (The released code puts time last; only the order of the kernel's axes differs.)
@@ -70,7 +70,7 @@ class TemporalHead(nn.Module):
 
         Parameters
         ----------
-        volume : (batch, 128, T, 16, 16) float.
+        volume : (batch, channels, T, 16, 16) float.
         valid : (batch,) int64, how many leading time steps are real; the rest is padding, kept at zero through
             both convolutions and left out of the average, so that a padded clip gives the embedding of the
             short clip alone. None: all.

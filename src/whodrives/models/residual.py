@@ -1,12 +1,11 @@
-"""A small residual network as a backbone (ours): no pixel is averaged away before three layers have looked at it.
+"""A small residual network as a backbone (ours): 86.6 million multiplications a frame, F5C 20.5.
 
-F5C sees lids and pupils through eight channels at half resolution and one convolution each at a quarter and an eighth.
-Here most of the work is done at a quarter, where a pupil still moves by half a cell.
+Half of them are spent at 32 x 32 places, where a pupil still moves by half a cell and where F5C has one convolution of
+32 channels, half at 16 x 16.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -53,7 +52,7 @@ class SmallResidual(Backbone):
 
     def forward(self, frames: Tensor, steps: int = 1) -> Tensor:
         """frames (batch * steps, channels, 128, 128), standardised -> (batch * steps, 64, 16, 16)."""
-        x = frames.contiguous(memory_format=torch.channels_last)
+        x = frames
         for stage in self.stages:
             x = self.stage(self._through, x, stage, steps)
         return x

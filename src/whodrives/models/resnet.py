@@ -66,10 +66,12 @@ class ResNet18Trunk(Backbone):
 class ResNet18(Backbone):
     """Backbone swap: layer4 (512 x 4 x 4), 1x1 convolution to 128, upsampled to 16 x 16 for the same head."""
 
+    channels = 128
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.trunk = ResNet18Trunk(config.batchnorm == "per_frame_step", config.input_channels)
-        self.project = nn.Conv2d(512, 128, 1)
+        self.project = nn.Conv2d(512, self.channels, 1)
 
     def forward(self, frames: Tensor, steps: int = 1) -> Tensor:
         """frames (N, channels, 128, 128) -> (N, 128, 16, 16)."""

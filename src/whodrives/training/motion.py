@@ -129,7 +129,7 @@ def motion_readout(
         return None
     key = "config: train.motion_weight"
     if config.model.representation not in ("feat_diff", "pixel_diff") or config.model.backbone == "resnet18_released":
-        raise InputError(f"{key} needs differences of feature maps: feat_diff or pixel_diff, f5c, resnet18 or residual")
+        raise InputError(f"{key} needs differences of feature maps: feat_diff or pixel_diff, and no resnet18_released")
     if recipe.piece_clips or recipe.compile:
         raise InputError(f"{key} needs the whole batch at once; set piece_clips = 0 and compile = false")
     if not isinstance(source, KnownMotion):

@@ -14,8 +14,8 @@ from whodrives.avatars.faces import Face, load_portraits
 from whodrives.avatars.generator import load_generator
 from whodrives.avatars.motion.tables import load_table
 from whodrives.avatars.nuisance import sample_nuisance
-from whodrives.avatars.online import OnlineAvatars, coded
-from whodrives.avatars.plan import draw_rate, parse_rate
+from whodrives.avatars.online import OnlineAvatars, coded, draw_nuisance
+from whodrives.avatars.plan import parse_rate
 from whodrives.avatars.procedural import procedural_face
 from whodrives.avatars.tracks import MotionTrack
 from whodrives.errors import InputError
@@ -202,6 +202,7 @@ def evaluation_clips(
     """
     rng = np.random.default_rng([seed, sum(split.encode())])
     others = config.validation_others if others is None else others
+    rate = parse_rate(config.source_fps) if config.source_fps else None
     drivers = [DriverClips(tracks, config.fps, config.clip_length) for tracks in cast_people(config, split, people)]
     faces = cast_faces(config, split, len(drivers))
     if len(faces) < len(drivers):
@@ -219,11 +220,10 @@ def evaluation_clips(
             for face in shown:
                 for start in picks:
                     kind = int(rng.choice(len(made), p=weights)) if len(made) > 1 else 0
-                    nuisance = sample_nuisance(rng)
-                    rate = draw_rate(rng, parse_rate(config.source_fps)) if config.source_fps else config.fps
-                    nuisance = replace(nuisance, fps=rate)
-                    seen = shown_frames(rate, config.fps, config.clip_length)
-                    values = driver.controls_at(take, int(start), int(seen[-1]) + 1, rate)
+                    # One draw less where no rate is drawn: clips stay what they were before rates could be.
+                    nuisance = draw_nuisance(rng, rate) if rate else replace(sample_nuisance(rng), fps=config.fps)
+                    seen = shown_frames(nuisance.fps, config.fps, config.clip_length)
+                    values = driver.controls_at(take, int(start), int(seen[-1]) + 1, nuisance.fps)
                     motion = torch.from_numpy(values)[None]
                     with torch.no_grad():
                         clip = made[kind].render([rigs[kind][face]], motion, [nuisance])

@@ -183,10 +183,12 @@ class Trainer:
         """
         if is_shipped(source) or not is_checkpoint(Path(source)):
             weights = load_weights(source)
-            if weights.model.config != self.config.model:
+            theirs, ours = weights.model.config.to_dict(), self.config.model.to_dict()
+            unlike = [f"{key} = {theirs[key]!r}, not {ours[key]!r}" for key in ours if theirs[key] != ours[key]]
+            if unlike:
                 raise InputError(
-                    f"{source}: holds another architecture than [model] of the experiment (head = "
-                    f"{weights.model.config.head!r}; `whodrives info --model {source} --json` shows all of it)"
+                    f"{source}: holds another architecture than [model] of the experiment ({'; '.join(unlike)}); say "
+                    "the same there"
                 )
             self.model.load_state_dict(weights.model.state_dict())
             self.begin(list(weights.card.get("history", [])))

@@ -23,9 +23,9 @@ CAMERA = "camera"
 _PROTOCOLS = "rtsp,rtsps,rtp,srtp,rtmp,rtmps,rtmpt,udp,srt,tcp,tls,http,https,httpproxy,hls,crypto"
 _CAMERAS = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 OPEN_SECONDS, READ_SECONDS = 10.0, 5.0
-# Decoded pictures that wait for their turn; about a second, fewer where they are large (32 of 4K would take 400 MB).
+# Decoded pictures that wait for their turn; about a second, also of 1080p (100 MB), less of larger ones: 10 of 4K.
 QUEUE = 32
-QUEUE_BYTES = 64 * 2**20
+QUEUE_BYTES = 128 * 2**20
 # Pictures without a time that are passed over when a connection begins.
 UNSTAMPED = 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
@@ -167,7 +167,7 @@ class LiveSource(Decoder):
                     if self._closed.is_set():
                         break
                     with ready:
-                        if len(waiting) >= _most_waiting(frame):
+                        while len(waiting) >= _most_waiting(frame):
                             gone = waiting.popleft()
                             self.overrun += 1
                             if gone.after_damage and waiting:
