@@ -36,7 +36,7 @@ lint: setup
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy
 
-# Trains what `research` holds, in about an hour and a half on two cores; needs ../shared (docs/weights.md).
+# Trains what `research` holds, in about an hour and a quarter on two cores; needs ../shared (docs/weights.md).
 weights-research: setup
 	$(BIN)/whodrives train experiments/plus_motion.toml -o out/plus_motion
 	$(BIN)/whodrives train experiments/plus.toml -o out/plus --init out/plus_motion/best.safetensors --refit-head 600
