@@ -66,9 +66,10 @@ def load_model(source: str) -> tuple[FingerprintModel, ModelInfo | None]:
     if is_shipped(source) or source in PRESETS or Path(source).with_suffix(".json").is_file():
         weights = load_weights(source)
         info = read_model_info(weights.card, weights.digest)
-        if info.thresholds and (info.clip_length, read_contract(weights.card).fps) != (LENGTH, FPS):
-            raise SystemExit(f"{source}: its thresholds are not for windows of {LENGTH} frames at {FPS:g} a second")
-        return weights.model, info if info.thresholds else None
+        if (info.clip_length, read_contract(weights.card).fps) != (LENGTH, FPS):
+            print(f"{source}: AUC only, its card is for other windows than {LENGTH} at {FPS:g} fps", file=sys.stderr)
+            return weights.model, None
+        return weights.model, info if info.thresholds or info.calibration else None
     return load_run(Path(source))[0], None
 
 

@@ -167,7 +167,7 @@ class LiveSource(Decoder):
                     if self._closed.is_set():
                         break
                     with ready:
-                        while len(waiting) >= _most_waiting(frame):
+                        while _full(waiting, frame):
                             gone = waiting.popleft()
                             self.overrun += 1
                             if gone.after_damage and waiting:
@@ -207,10 +207,10 @@ class LiveSource(Decoder):
             super().close()
 
 
-def _most_waiting(frame: SourceFrame) -> int:
-    """How many pictures of this size may wait; two at least, so that decoding does not stop."""
-    size = sum(plane.buffer_size for plane in frame.frame.planes)
-    return max(2, min(QUEUE, QUEUE_BYTES // max(size, 1)))
+def _full(waiting: deque[SourceFrame], frame: SourceFrame) -> bool:
+    """Whether the oldest must go before `frame` may wait, too. However large, two may."""
+    held = sum(plane.buffer_size for one in (*waiting, frame) for plane in one.frame.planes)
+    return len(waiting) >= QUEUE or (len(waiting) >= 2 and held > QUEUE_BYTES)
 
 
 def open_live(source: str) -> Any:
