@@ -27,10 +27,16 @@ def videos() -> tuple[np.ndarray, list[Record]]:
             name = f"{driver}-{take}-{target}.mp4"
             records.append(
                 Record(
-                    path=Path(name), driver=f"d{driver}", target=f"f{target}", recording=f"d{driver}-{take}",
-                    generator="warp", is_self=target == driver, source="", split="test",
+                    path=Path(name),
+                    driver=f"d{driver}",
+                    target=f"f{target}",
+                    generator="warp",
+                    source="",
+                    recording=f"d{driver}-{take}",
+                    split="test",
+                    is_self=target == driver,
                 )
-            )  # fmt: skip
+            )
             vectors.append(people[driver] + 0.8 * rng.normal(size=(2, 6)))
     rows = np.array(vectors)
     return rows / np.linalg.norm(rows, axis=2, keepdims=True), records

@@ -220,8 +220,7 @@ class OnlineAvatars(IterableDataset[AvatarBatch]):
         controls = []
         for row in rows:
             driver, recording, start = windows[row]
-            values = self.drivers[driver].controls_at(recording, start, longest, draws[row].fps)
-            controls.append(values)
+            controls.append(self.drivers[driver].controls_at(recording, start, longest, draws[row].fps))
         motion = torch.from_numpy(np.stack(controls)).to(self.device)
         with torch.no_grad():
             frames = generator.render(rigs, motion, [draws[row] for row in rows])
