@@ -84,6 +84,11 @@ def _train(
         click.echo(f"{folder}: goes on from step {trainer.step}; --init and --refit-head counted when it began")
     if not resumed and init is not None:
         trainer.start_from(init)
+    if not resumed and settings.train.reader_batches:
+        from whodrives.training.reader import fit_reader
+
+        seen = fit_reader(trainer.model, source, settings.train)
+        trainer.begin([*trainer.history, {"reader_clips": seen}])
     if not resumed and refit_steps:
         from whodrives.training.refit import refit_head
 

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from whodrives.models.config import ModelConfig
+from whodrives.models.flow import CHANNELS
+
 
 class Backbone(nn.Module):
     """Frames (N, 1, 128, 128) -> feature maps (N, `channels`, 16, 16).
@@ -28,3 +31,16 @@ class Backbone(nn.Module):
             out: Tensor = checkpoint(function, *arguments, use_reentrant=False)
             return out
         return function(*arguments)
+
+
+class NoBackbone(Backbone):
+    """Of `flow`, whose maps (N, 10, 16, 16) are the features already."""
+
+    channels = CHANNELS
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+
+    def forward(self, maps: Tensor, steps: int = 1) -> Tensor:
+        """The maps as they are."""
+        return maps

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from whodrives.errors import InputError
 
-Representation = Literal["feat_diff", "pixel_diff", "raw_feat", "static", "concat"]
+Representation = Literal["feat_diff", "pixel_diff", "raw_feat", "static", "concat", "flow"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "representation": ("feat_diff", "pixel_diff", "raw_feat", "static", "concat"),
-    "backbone": ("f5c", "resnet18", "resnet18_released", "residual"),
+    "representation": ("feat_diff", "pixel_diff", "raw_feat", "static", "concat", "flow"),
+    "backbone": ("f5c", "resnet18", "resnet18_released", "residual", "none"),
     "fusion": ("conv1x1", "none"),
     "aggregation": ("max", "edge_conv"),
     "head": ("conv3d", "conv1d"),
@@ -29,11 +29,11 @@ class ModelConfig:
     Parameters
     ----------
     representation : what the temporal head sees: ``feat_diff`` (f_{t+1} - f_t), ``pixel_diff`` (the backbone
-        applied to x_{t+1} - x_t), ``raw_feat`` (f_t), ``static`` (only frame T // 2) or ``concat`` (the backbone
-        applied to both frames as two channels; ours).
+        applied to x_{t+1} - x_t), ``raw_feat`` (f_t), ``static`` (only frame T // 2), ``concat`` (the backbone
+        applied to both frames as two channels; ours) or ``flow`` (optical flow from x_t to x_{t+1}; ours).
     backbone : ``f5c`` (the paper's), ``resnet18`` (in its place, under the same head), ``resnet18_released``
-        (what Table VIII measured: pooled features averaged over time, under an MLP of its own) or ``residual`` (a small
-        residual network; ours).
+        (what Table VIII measured: pooled features averaged over time, under an MLP of its own), ``residual`` (a small
+        residual network; ours) or ``none``, which goes with ``flow`` and nothing else.
     fusion to include_self, dead_params : of ``f5c``; the other backbones have no fcc and no ccc.
     fusion : how fcc joins its two branches: ``conv1x1`` (concatenation + 1x1 convolution, as the paper says) or
         ``none`` (concatenation only, as released).
@@ -88,6 +88,11 @@ class ModelConfig:
             raise InputError(f"model config: neighbours = {self.neighbours}, but must lie in 1..255")
         if self.head != "conv3d" and self.backbone == "resnet18_released":
             raise InputError("model config: backbone = 'resnet18_released' has a head of its own; leave out head")
+        if (self.backbone == "none") != (self.representation == "flow"):
+            raise InputError(
+                f"model config: representation = {self.representation!r} with backbone = {self.backbone!r}; "
+                "'flow' goes with 'none' and nothing else does"
+            )
         if self.embedding_dim < 1 or self.hidden_dim < 1:
             raise InputError("model config: embedding_dim and hidden_dim must be at least 1")
         if not 0.0 <= self.dropout < 1.0:

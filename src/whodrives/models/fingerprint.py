@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from whodrives.errors import InputError
-from whodrives.models.backbone import Backbone
+from whodrives.models.backbone import Backbone, NoBackbone
 from whodrives.models.config import ModelConfig
 from whodrives.models.f5c import F5C
 from whodrives.models.head import PooledHead, TemporalHead
@@ -23,6 +23,7 @@ BACKBONES: dict[str, Callable[[ModelConfig], Backbone]] = {
     "resnet18": ResNet18,
     "resnet18_released": PooledResNet18,
     "residual": SmallResidual,
+    "none": NoBackbone,
 }
 FRAME_SIZE = 128
 
@@ -48,7 +49,7 @@ class FingerprintModel(nn.Module):
     def encode_frames(self, clip: Tensor) -> Tensor:
         """Standardised frames (batch, S, channels, 128, 128) -> features (batch, S, C, 16, 16), without a loop.
 
-        channels : 2 for `concat`, else 1. C : `backbone.channels`. `resnet18_released` gives (batch, S, 512).
+        channels : 2 for `concat`, else 1; maps (batch, S, 10, 16, 16) for `flow`. C : `backbone.channels`. `resnet18_released` gives (batch, S, 512).
         """
         batch, steps = clip.shape[:2]
         features = self.backbone(clip.reshape(batch * steps, *clip.shape[2:]), steps)

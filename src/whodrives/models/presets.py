@@ -5,5 +5,5 @@ from whodrives.models.config import ModelConfig
 PRESETS: dict[str, ModelConfig] = {
     "paper": ModelConfig(),
     "release": ModelConfig(fusion="none", halved_axis="W", batchnorm="per_frame_step"),
-    "plus": ModelConfig(backbone="residual", head="conv1d", normalisation="frame"),
+    "plus": ModelConfig(representation="flow", backbone="none", head="conv1d", normalisation="frame"),
 }

@@ -1,4 +1,4 @@
-"""What the head sees: the paper's four strategies over ONE backbone (Sec. III-C and Table VI), and `concat`."""
+"""What the head sees: the paper's four strategies over ONE backbone (Sec. III-C and Table VI), `concat` and `flow`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from whodrives.models.flow import optical_flow
 
 Encode = Callable[[Tensor], Tensor]
 """Frames (batch, S, 1, 128, 128), pairs of them for `concat`, -> features (batch, S, C, 16, 16), shared weights."""
@@ -41,10 +43,16 @@ def concat(encode: Encode, clip: Tensor) -> Tensor:
     return encode(torch.cat((clip[:, :-1], clip[:, 1:]), dim=2))
 
 
+def flow(encode: Encode, clip: Tensor) -> Tensor:
+    """Optical flow from x_t to x_{t+1}: (batch, T - 1, 10, 16, 16). Appearance cancels, and its gain with it."""
+    return encode(optical_flow(clip))
+
+
 REPRESENTATIONS: dict[str, Callable[[Encode, Tensor], Tensor]] = {
     "feat_diff": feat_diff,
     "pixel_diff": pixel_diff,
     "raw_feat": raw_feat,
     "static": static,
     "concat": concat,
+    "flow": flow,
 }

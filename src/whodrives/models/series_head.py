@@ -39,25 +39,30 @@ class SeriesBlock(nn.Module):
 
 
 class StepReader(nn.Module):
-    """Linear in the map of one step: 1 x 1 convolution to few channels, then every place has weights of its own.
+    """Linear in the map of one step: 1 x 1 convolution to few channels where they are many, then weights for each place.
 
     No bias: nothing moves where features do not change.
     """
 
     def __init__(self, channels: int, controls: int = CONTROLS) -> None:
         super().__init__()
-        self.squeeze = nn.Conv2d(channels, SQUEEZED, 1, bias=False)
-        self.read = nn.Linear(SQUEEZED * SIDE * SIDE, controls, bias=False)
+        narrow = channels <= SQUEEZED
+        self.squeeze = nn.Identity() if narrow else nn.Conv2d(channels, SQUEEZED, 1, bias=False)
+        self.read = nn.Linear((channels if narrow else SQUEEZED) * SIDE * SIDE, controls, bias=False)
 
     def forward(self, volume: Tensor) -> Tensor:
         """(batch, channels, S, 16, 16) -> (batch, S, controls)."""
-        maps = volume.transpose(1, 2)
-        found = self.read(self.squeeze(maps.flatten(0, 1)).flatten(1))
+        found = self.read(self.seen(volume))
         # A row of zeros is a control that nobody moved: it must not learn from a later loss, behind whose BatchNorm its
         # noise would be as loud as motion.
         known = (self.read.weight.abs().sum(dim=1) > 0).to(found.dtype)
-        steps: Tensor = (found * known).unflatten(0, maps.shape[:2])
+        steps: Tensor = (found * known).unflatten(0, (volume.shape[0], volume.shape[2]))
         return steps
+
+    def seen(self, volume: Tensor) -> Tensor:
+        """What `read` multiplies: (batch, channels, S, 16, 16) -> (batch * S, F)."""
+        maps: Tensor = self.squeeze(volume.transpose(1, 2).flatten(0, 1))
+        return maps.flatten(1)
 
 
 class SeriesHead(nn.Module):

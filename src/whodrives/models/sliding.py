@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from whodrives.errors import InputError
 from whodrives.models.fingerprint import FingerprintModel
+from whodrives.models.flow import optical_flow
 from whodrives.models.head import TemporalHead, VolumeBlock, pool_to_grid
 from whodrives.models.normalise import at_least_single, standardise
 from whodrives.models.series_head import SeriesHead
@@ -134,6 +135,8 @@ class _Steps:
         pixels = self._joined(shown)
         if len(pixels) < 2:
             return None
+        if kind == "flow":
+            return self._encode(optical_flow(pixels[None])[0])
         before, after = pixels[:-1], pixels[1:]
         return self._encode(after - before if kind == "pixel_diff" else torch.cat((before, after), dim=1))
 

@@ -78,6 +78,7 @@ class RecipeConfig:
     clip_norm : gradient norm. precision : ``fp32``, ``bf16`` or ``fp16`` (fp16 on CUDA only).
     validate_every, checkpoint_seconds : steps, seconds. threads : torch CPU threads, 0 = leave.
     prefetch : render the next batch while this one trains. refit_batches : of `whodrives train --refit-head`.
+    reader_batches : before all else, fit the layer of a `conv1d` head that reads motion by least squares on so many (ours).
     piece_clips : clips in memory at once on each process, the rest by cached embeddings (BatchNorm then sees pieces);
         0 = the whole batch. recompute : keep fewer activations, compute the backbone's stages again in the backward.
     compile : torch.compile. channels_last : memory format of the 2-D convolutions.
@@ -110,6 +111,7 @@ class RecipeConfig:
     threads: int = 0
     prefetch: bool = True
     refit_batches: int = 40
+    reader_batches: int = 0
     piece_clips: int = 0
     recompute: bool = False
     compile: bool = False
@@ -168,6 +170,7 @@ _RANGES = {
     "train.validate_every": (1, _MANY),
     "train.threads": (0, 4096),
     "train.refit_batches": (1, _MANY),
+    "train.reader_batches": (0, _MANY),
     "train.piece_clips": (0, _MANY),
     "train.ema": (0, 0.999999),
     "train.patience": (0, _MANY),

@@ -64,7 +64,7 @@ def _rest(head: nn.Module, x: Tensor) -> Tensor:
 
 
 # Sign of a series that is read backwards in time; other representations cannot be turned round.
-BACKWARDS = {"feat_diff": -1.0, "raw_feat": 1.0, "static": 1.0}
+BACKWARDS = {"feat_diff": -1.0, "flow": -1.0, "raw_feat": 1.0, "static": 1.0}
 
 
 def _varied(series: Tensor, rng: np.random.Generator, sign: float | None = -1.0) -> Tensor:
@@ -82,11 +82,13 @@ def _varied(series: Tensor, rng: np.random.Generator, sign: float | None = -1.0)
     return torch.where(back[:, None, None], sign * part.flip(2), part)
 
 
-def _batches_ahead(source: AvatarSource | StoredSource, recipe: RecipeConfig, batches: int) -> Iterator[Batch]:
-    """Batches that no training step sees; with recipe.prefetch the next is made while one is looked at."""
+def batches_ahead(
+    source: AvatarSource | StoredSource, recipe: RecipeConfig, batches: int, first: int = FIRST_STEP
+) -> Iterator[Batch]:
+    """Batches from number `first` on, which no training step sees; with recipe.prefetch the next is made while one is looked at."""
 
     def make(number: int) -> Batch:
-        return source.batch(FIRST_STEP + number, recipe.identities, recipe.samples)
+        return source.batch(first + number, recipe.identities, recipe.samples)
 
     if not recipe.prefetch:
         yield from map(make, range(batches))
@@ -149,7 +151,7 @@ def collect_features(
     features: Tensor | None = None
     labels = []
     size = recipe.identities * recipe.samples
-    for number, batch in enumerate(_batches_ahead(source, recipe, batches)):
+    for number, batch in enumerate(batches_ahead(source, recipe, batches)):
         if batch.valid is not None and isinstance(model.head, SeriesHead):
             raise InputError("config: data.mask_padding with --refit-head needs head = 'conv3d'; set it to false")
         found = pooled_features(model, batch.frames, precision=recipe.precision, valid=batch.valid)
