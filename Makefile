@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # These extras have an environment of their own: mediapipe holds numpy at 1.26 and protobuf under what onnx needs.
 EXTRAS := .venv-extras
 
-.PHONY: demo test test-all test-extras lint setup setup-extras weights-research clean
+.PHONY: demo test test-all test-extras lint setup setup-extras weights-research weights-open clean
 
 setup: $(VENV)/.installed
 
@@ -36,11 +36,14 @@ lint: setup
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy
 
-# Trains what `research` holds, in about an hour and a quarter on two cores; needs ../shared (docs/weights.md).
+# Train what `research` and `open` hold, each in about half an hour; `research` needs ../shared (docs/weights.md).
 weights-research: setup
-	$(BIN)/whodrives train experiments/plus_motion.toml -o out/plus_motion
-	$(BIN)/whodrives train experiments/plus.toml -o out/plus --init out/plus_motion/best.safetensors --refit-head 600
+	$(BIN)/whodrives train experiments/plus.toml -o out/plus --refit-head 600
 	$(BIN)/whodrives calibrate out/plus -o out/research.safetensors --card experiments/cards/research.toml
+
+weights-open: setup
+	$(BIN)/whodrives train experiments/open.toml -o out/open --refit-head 600
+	$(BIN)/whodrives calibrate out/open -o out/open.safetensors --card experiments/cards/open.toml
 
 clean:
 	rm -rf $(VENV) $(EXTRAS) demo

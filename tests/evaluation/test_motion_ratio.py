@@ -61,7 +61,12 @@ def test_every_backbone_has_its_stages(backbone: str) -> None:
     assert list(found.ratio) == [INPUT, *STAGES[backbone]]
     assert all(np.isfinite(values).all() and values.shape == (1,) and values > 0 for values in found.ratio.values())
     assert all(-1 <= values[0] <= 1 for values in found.cosine.values())
-    assert set(STAGES) == set(BACKBONES)
+    assert {*STAGES, "none"} == set(BACKBONES)
+
+
+def test_optical_flow_has_no_stages() -> None:
+    with pytest.raises(InputError, match="no features of single frames"):
+        motion_ratio(build_model("plus"), clips(1, 3))
 
 
 def test_the_stem_is_what_enters_layer1_and_the_pool_what_the_head_gets() -> None:

@@ -18,7 +18,12 @@ from whodrives.models.graph import nearest_positions, neighbour_max
 from whodrives.models.normalise import standardise
 from whodrives.models.series_head import CONTROLS
 
-REPRESENTATIONS = ("feat_diff", "pixel_diff", "raw_feat", "static", "concat")
+REPRESENTATIONS = ("feat_diff", "pixel_diff", "raw_feat", "static", "concat", "flow")
+
+
+def shown(representation: str) -> dict[str, str]:
+    """What makes a model see clips in this way."""
+    return {"representation": representation, "backbone": "none" if representation == "flow" else "f5c"}
 
 
 def clips(batch: int, steps: int, seed: int = 0) -> torch.Tensor:
@@ -35,7 +40,7 @@ def test_parameter_counts_match_the_paper() -> None:
     assert count(build_model("paper")) == 526_808
     assert count(build_model("release")) == 510_296
     assert count(build_model("release", dead_params=True)) == 526_808
-    assert count(build_model("plus")) == 475_250
+    assert count(build_model("plus")) == 214_786
     assert count(build_model("paper", backbone="residual")) == 572_048
     assert count(build_model("paper", backbone="resnet18").backbone.trunk) == 11_170_240
     released = build_model("paper", backbone="resnet18_released")
@@ -49,7 +54,13 @@ def test_the_series_head_reads_as_many_numbers_as_there_are_controls() -> None:
 
 def test_a_backbone_with_a_head_of_its_own_takes_no_other() -> None:
     with pytest.raises(InputError, match="head of its own"):
-        build_model("plus", backbone="resnet18_released")
+        build_model("paper", head="conv1d", backbone="resnet18_released")
+
+
+def test_flow_goes_without_a_backbone_and_nothing_else_does() -> None:
+    for unfit in ({"representation": "flow"}, {"backbone": "none"}):
+        with pytest.raises(InputError, match="'flow' goes with 'none'"):
+            build_model("paper", **unfit)
 
 
 def test_concat_changes_the_first_convolution_only() -> None:
@@ -82,11 +93,12 @@ def test_resnet_has_torchvision_names(backbone: str) -> None:
     assert len(names) == 120  # torchvision's resnet18 without fc
 
 
-@pytest.mark.parametrize("preset", ["paper", "release", "plus"])
+@pytest.mark.parametrize("preset", ["paper", "release"])
+@pytest.mark.parametrize("head", ["conv3d", "conv1d"])
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
 @pytest.mark.parametrize("steps", [2, 5])
-def test_unit_vectors_for_any_length(preset: str, representation: str, steps: int) -> None:
-    model = build_model(preset, representation=representation).eval()
+def test_unit_vectors_for_any_length(preset: str, head: str, representation: str, steps: int) -> None:
+    model = build_model(preset, head=head, **shown(representation)).eval()
     with torch.inference_mode():
         out = model(clips(2, steps))
     assert out.shape == (2, 256)
@@ -96,7 +108,7 @@ def test_unit_vectors_for_any_length(preset: str, representation: str, steps: in
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
 def test_a_clip_is_embedded_alone_as_in_a_batch(representation: str) -> None:
     # In double precision, for the reason given at test_masked_padding_equals_the_short_clip.
-    model = build_model("paper", representation=representation).eval().double()
+    model = build_model("paper", **shown(representation)).eval().double()
     batch = clips(3, 4).double() / 255
     with torch.inference_mode():
         together, alone = model(batch), torch.cat([model(one[None]) for one in batch])
@@ -115,7 +127,7 @@ def test_masked_padding_equals_the_short_clip(representation: str, normalisation
 
 
 def check_masked(representation: str, normalisation: str, head: str) -> None:
-    model = build_model("paper", representation=representation, normalisation=normalisation, head=head)
+    model = build_model("paper", normalisation=normalisation, head=head, **shown(representation))
     model = model.eval().double()
     short = clips(2, 5).double() / 255
     padded = torch.cat([short, short[:, -1:].expand(-1, 4, -1, -1, -1)], dim=1)
@@ -124,14 +136,16 @@ def check_masked(representation: str, normalisation: str, head: str) -> None:
 
 
 def test_every_parameter_gets_a_gradient() -> None:
-    for preset in ("paper", "release", "plus"):
+    for preset in ("paper", "release"):
         for overrides in (
             {},
+            {"head": "conv1d"},
             {"aggregation": "edge_conv"},
             {"backbone": "resnet18"},
             {"backbone": "residual"},
             {"representation": "concat"},
-            {"backbone": "resnet18_released", "head": "conv3d"},
+            {"backbone": "resnet18_released"},
+            {"head": "conv1d", **shown("flow")},
         ):
             model = build_model(preset, **overrides).train()
             (model(clips(3, 3)) * torch.randn(3, 256)).sum().backward()
@@ -141,7 +155,7 @@ def test_every_parameter_gets_a_gradient() -> None:
 
 
 def test_every_parameter_of_the_residual_backbone_learns() -> None:
-    model = build_model("plus").train()
+    model = build_model("paper", backbone="residual", head="conv1d").train()
     with torch.no_grad():  # in a new network the blocks are nothing but their shortcuts
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))

@@ -56,6 +56,7 @@ CONFIGS = [
     ),
     ModelConfig(normalisation="fixed", aggregation="edge_conv", include_self=False),
     ModelConfig(normalisation="frame", backbone="resnet18_released"),
+    ModelConfig(normalisation="frame", backbone="residual", head="conv1d"),
     PRESETS["plus"],
 ]
 

@@ -47,8 +47,8 @@ def test_scale_is_over_all_windows_of_a_clips_length() -> None:
 def test_loss_is_the_unexplained_share_of_the_controls_that_move() -> None:
     torch.manual_seed(0)
     scale = torch.tensor([[0.5, 0.0, 2.0], [0.7, 0.0, 3.0], [0.6, 0.0, 2.5]])
-    readout = MotionReadout(8, scale)
-    volume, motion = torch.randn(3, 8, 4, 16, 16), torch.randn(3, 5, 3)
+    readout = MotionReadout(20, scale)
+    volume, motion = torch.randn(3, 20, 4, 16, 16), torch.randn(3, 5, 3)
     parts = []
     for clip in range(3):
         course = [torch.zeros(3)]
@@ -92,7 +92,8 @@ def test_a_head_that_reads_step_by_step_learns_to_read(tmp_path: Path) -> None:
             return torch.nn.functional.pad(super().motion_scale(), (0, 31))
 
     told = dataclasses.replace(clips(), motion=Controls().batch(0, 3, 4).motion)
-    alone = config({"preset": "plus"}, motion_weight=1.0, contrastive_weight=0.0, cross_entropy_weight=0.0)
+    learned = {"backbone": "residual", "head": "conv1d"}
+    alone = config(learned, motion_weight=1.0, contrastive_weight=0.0, cross_entropy_weight=0.0)
     trainer = Trainer(alone, Controls(), told, tmp_path)
     before = {name: value.clone() for name, value in trainer.model.named_parameters()}
     trainer.run(until=3)
@@ -105,7 +106,7 @@ def test_a_head_that_reads_step_by_step_learns_to_read(tmp_path: Path) -> None:
     # What never moves is not read.
     assert after["head.reader.read.weight"][:1].all()
     assert not after["head.reader.read.weight"][1:].any()
-    driver = Trainer(config({"preset": "plus"}), Controls(), told, tmp_path / "driver")
+    driver = Trainer(config(learned), Controls(), told, tmp_path / "driver")
     driver.start_from(tmp_path / "last.safetensors")
     driver.train_step()
     row = driver.model.head.reader.read.weight  # type: ignore[union-attr]
@@ -165,7 +166,7 @@ def test_it_reaches_the_backbone_and_is_logged(tmp_path: Path) -> None:
 def test_what_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="simulated clips"):
         Trainer(config(motion_weight=1.0), FlickerSource(), clips(), tmp_path)
-    with pytest.raises(InputError, match="feat_diff or pixel_diff"):
+    with pytest.raises(InputError, match="pixel_diff or flow"):
         Trainer(config({"representation": "static"}, motion_weight=1.0), MovingSource(), clips(), tmp_path)
     averaged = config(motion_weight=1.0, contrastive_weight=0.0, cross_entropy_weight=0.0, ema=0.9)
     with pytest.raises(InputError, match="averages what embeds"):

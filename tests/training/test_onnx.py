@@ -179,6 +179,7 @@ def test_export_verb(exported: Path, tmp_path: Path) -> None:
         {"aggregation": "edge_conv", "include_self": False},
         {"backbone": "resnet18"},
         {"backbone": "residual"},
+        {"representation": "flow", "backbone": "none", "head": "conv1d", "normalisation": "frame"},
         {"backbone": "resnet18_released"},
     ],
     ids=str,

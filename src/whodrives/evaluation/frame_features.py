@@ -45,7 +45,7 @@ def frame_features(model: FingerprintModel, clips: Tensor, places: Sequence[int]
     Raises
     ------
     InputError
-        Wrong shape, a place outside the clip, or a `concat` network, whose backbone has no features of one frame.
+        Wrong shape, a place outside the clip, or a `concat` or `flow` network, which has no features of one frame.
     """
     at = np.asarray(places, np.int64)
     if clips.ndim != 5 or not len(clips) or at.ndim != 1 or not at.size:
@@ -54,8 +54,10 @@ def frame_features(model: FingerprintModel, clips: Tensor, places: Sequence[int]
         )
     if at.min() < 0 or at.max() > clips.shape[1] - 2:
         raise InputError(f"places must lie in 0..{clips.shape[1] - 2}, so that a frame comes after each")
-    if model.config.input_channels != 1:
-        raise InputError("a concat network has no features of a single frame; take another representation")
+    if model.config.representation in ("concat", "flow"):
+        raise InputError(
+            f"a {model.config.representation} network has no features of a single frame; take another representation"
+        )
     parameter, training = next(model.parameters()), model.training
     here = torch.from_numpy(at).to(parameter.device)
 

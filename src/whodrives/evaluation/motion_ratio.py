@@ -123,8 +123,10 @@ def motion_ratio(
     Raises
     ------
     InputError
-        Wrong shape, no clip, too few real frames, or chunk < 1.
+        Wrong shape, no clip, too few real frames, chunk < 1, or a `flow` network, which has no features of frames.
     """
+    if model.config.representation == "flow":
+        raise InputError("a flow network has no features of single frames; take another representation")
     pairs = model.config.input_channels
     if clips.ndim != 5 or clips.shape[2] != 1 or not len(clips) or chunk < 1:
         raise InputError(f"clips must be (N >= 1, T, 1, H, W) and chunk at least 1, got {tuple(clips.shape)}, {chunk}")

@@ -49,7 +49,8 @@ class FingerprintModel(nn.Module):
     def encode_frames(self, clip: Tensor) -> Tensor:
         """Standardised frames (batch, S, channels, 128, 128) -> features (batch, S, C, 16, 16), without a loop.
 
-        channels : 2 for `concat`, else 1; maps (batch, S, 10, 16, 16) for `flow`. C : `backbone.channels`. `resnet18_released` gives (batch, S, 512).
+        channels : 2 for `concat`, else 1; `flow` has maps (batch, S, 10, 16, 16) in place of frames.
+        C : `backbone.channels`. `resnet18_released` gives (batch, S, 512).
         """
         batch, steps = clip.shape[:2]
         features = self.backbone(clip.reshape(batch * steps, *clip.shape[2:]), steps)

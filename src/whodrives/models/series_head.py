@@ -39,7 +39,7 @@ class SeriesBlock(nn.Module):
 
 
 class StepReader(nn.Module):
-    """Linear in the map of one step: 1 x 1 convolution to few channels where they are many, then weights for each place.
+    """Linear in the map of one step: 1 x 1 convolution to few channels where there are many, then each place's weights.
 
     No bias: nothing moves where features do not change.
     """

@@ -78,7 +78,7 @@ class RecipeConfig:
     clip_norm : gradient norm. precision : ``fp32``, ``bf16`` or ``fp16`` (fp16 on CUDA only).
     validate_every, checkpoint_seconds : steps, seconds. threads : torch CPU threads, 0 = leave.
     prefetch : render the next batch while this one trains. refit_batches : of `whodrives train --refit-head`.
-    reader_batches : before all else, fit the layer of a `conv1d` head that reads motion by least squares on so many (ours).
+    reader_batches : first fit the motion-reading layer of a `conv1d` head on so many, by least squares (ours; 0 = not).
     piece_clips : clips in memory at once on each process, the rest by cached embeddings (BatchNorm then sees pieces);
         0 = the whole batch. recompute : keep fewer activations, compute the backbone's stages again in the backward.
     compile : torch.compile. channels_last : memory format of the 2-D convolutions.

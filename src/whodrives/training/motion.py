@@ -128,8 +128,9 @@ def motion_readout(
             raise InputError("config: nothing is learned; set contrastive_, cross_entropy_ or motion_weight of [train]")
         return None
     key = "config: train.motion_weight"
-    if config.model.representation not in ("feat_diff", "pixel_diff", "flow") or config.model.backbone == "resnet18_released":
-        raise InputError(f"{key} needs what changes from frame to frame: feat_diff, pixel_diff or flow, and no resnet18_released")
+    shown, backbone = config.model.representation, config.model.backbone
+    if shown not in ("feat_diff", "pixel_diff", "flow") or backbone == "resnet18_released":
+        raise InputError(f"{key} needs changes: feat_diff, pixel_diff or flow, and no resnet18_released")
     if recipe.piece_clips or recipe.compile:
         raise InputError(f"{key} needs the whole batch at once; set piece_clips = 0 and compile = false")
     if not isinstance(source, KnownMotion):

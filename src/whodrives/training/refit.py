@@ -85,7 +85,10 @@ def _varied(series: Tensor, rng: np.random.Generator, sign: float | None = -1.0)
 def batches_ahead(
     source: AvatarSource | StoredSource, recipe: RecipeConfig, batches: int, first: int = FIRST_STEP
 ) -> Iterator[Batch]:
-    """Batches from number `first` on, which no training step sees; with recipe.prefetch the next is made while one is looked at."""
+    """Batches from number `first` on, which no training step sees.
+
+    With recipe.prefetch the next is made while one is looked at.
+    """
 
     def make(number: int) -> Batch:
         return source.batch(first + number, recipe.identities, recipe.samples)

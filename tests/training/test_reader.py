@@ -1,0 +1,67 @@
+"""The reading layer by least squares: the textbook solution, controls that never move, what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from flicker import FlickerSource
+
+from whodrives.avatars.tracks import CHANNELS
+from whodrives.errors import InputError
+from whodrives.models import build_model
+from whodrives.models.series_head import CONTROLS
+from whodrives.training.config import RecipeConfig, SourceConfig
+from whodrives.training.reader import FIRST_READER_STEP, PENALTY, fit_reader
+from whodrives.training.source import AvatarSource
+
+TINY = SourceConfig(builtin_drivers=3, procedural_faces=2, clip_length=10, fps=12.5, generators={"warp": 1.0})
+RECIPE = RecipeConfig(identities=3, samples=3, seed=3, reader_batches=2, precision="fp32")
+
+
+def test_it_is_ridge_regression_on_the_steps_of_all_clips() -> None:
+    model, source = build_model("plus"), AvatarSource(TINY, seed=0)
+    assert fit_reader(model, source, RECIPE) == 18
+    scale = source.motion_scale()[0].double().numpy()
+    moves = scale > 0
+    assert 0 < moves.sum() < CONTROLS or moves.all()
+    rows, told = [], []
+    for number in range(2):
+        batch = source.batch(FIRST_READER_STEP + number, 3, 3)
+        with torch.no_grad():
+            volume = model.represent(batch.frames).double()
+        assert batch.motion is not None
+        for clip in range(9):
+            for step in range(9):
+                rows.append(volume[clip, :, step].flatten().numpy())
+                change = batch.motion[clip, step + 1].double() - batch.motion[clip, step].double()
+                told.append(change.numpy()[moves] / scale[moves])
+    x, y = np.array(rows), np.array(told)
+    unit = np.maximum(np.sqrt((x**2).mean(axis=0)), 1e-12)
+    # Ridge as more rows of data: sqrt(n penalty) on the diagonal, answered by zero.
+    more = np.vstack([x / unit, np.sqrt(len(x) * PENALTY) * np.eye(len(unit))])
+    expected = np.linalg.lstsq(more, np.vstack([y, np.zeros((len(unit), y.shape[1]))]), rcond=None)[0] / unit[:, None]
+    weight = model.head.reader.read.weight.detach().double().numpy()  # type: ignore[union-attr, operator]
+    assert np.abs(x @ weight[moves].T - x @ expected).max() < 1e-3
+    assert not weight[~moves].any()
+
+
+def test_it_reads_motion_of_other_clips() -> None:
+    model, source = build_model("plus"), AvatarSource(TINY, seed=0)
+    fit_reader(model, source, RECIPE)
+    batch, scale = source.batch(7, 3, 3), source.motion_scale()[0]
+    assert batch.motion is not None
+    told = (batch.motion[:, 1:] - batch.motion[:, :-1]) / torch.where(scale > 0, scale, 1.0)
+    with torch.no_grad():
+        found = model.head.reader(model.represent(batch.frames))  # type: ignore[union-attr, operator]
+    for name in ("yaw", "roll"):
+        place = CHANNELS.index(name)
+        seen, true = found[..., place].flatten().numpy(), told[..., place].flatten().numpy()
+        assert np.corrcoef(seen, true)[0, 1] > 0.7
+
+
+def test_what_cannot_be() -> None:
+    with pytest.raises(InputError, match="head = 'conv1d'"):
+        fit_reader(build_model("paper"), AvatarSource(TINY, seed=0), RECIPE)
+    with pytest.raises(InputError, match="simulated clips"):
+        fit_reader(build_model("plus"), FlickerSource(), RECIPE)  # type: ignore[arg-type]
