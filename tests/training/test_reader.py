@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from flicker import FlickerSource
 
 from whodrives.avatars.tracks import CHANNELS
+from whodrives.cli.main import cli
 from whodrives.errors import InputError
 from whodrives.models import build_model
 from whodrives.models.series_head import CONTROLS
 from whodrives.training.config import RecipeConfig, SourceConfig
 from whodrives.training.reader import FIRST_READER_STEP, PENALTY, fit_reader
+from whodrives.training.release import load_run
 from whodrives.training.source import AvatarSource
 
 TINY = SourceConfig(builtin_drivers=3, procedural_faces=2, clip_length=10, fps=12.5, generators={"warp": 1.0})
@@ -58,6 +64,23 @@ def test_it_reads_motion_of_other_clips() -> None:
         place = CHANNELS.index(name)
         seen, true = found[..., place].flatten().numpy(), told[..., place].flatten().numpy()
         assert np.corrcoef(seen, true)[0, 1] > 0.7
+
+
+def test_an_experiment_fits_both_layers(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(
+        '[model]\npreset = "plus"\n[data]\nbuiltin_drivers = 3\nprocedural_faces = 2\nclip_length = 8\n'
+        'validation_drivers = 2\nvalidation_others = 1\ngenerators = ["warp"]\n[train]\nidentities = 3\nsamples = 2\n'
+        'epochs = 0\nreader_batches = 2\nrefit_batches = 1\nprecision = "fp32"\n'
+    )
+    words = ["train", str(tmp_path / "x.toml"), "-o", str(tmp_path / "run"), "--json", "--device", "cpu"]
+    done = CliRunner().invoke(cli, [*words, "--refit-head", "2"])
+    assert done.exit_code == 0, done.output
+    assert 0 <= json.loads(done.output)["best_val_pair_auc"] <= 1
+    model, config, history = load_run(tmp_path / "run" / "best.safetensors")
+    assert history[:2] == [{"reader_clips": 12}, {"refit_head_steps": 2, "clips": 6}]
+    alone = build_model("plus")
+    fit_reader(alone, AvatarSource(config.data, config.train.seed), config.train)
+    assert torch.equal(model.head.reader.read.weight, alone.head.reader.read.weight)  # type: ignore[union-attr, arg-type]
 
 
 def test_what_cannot_be() -> None:
