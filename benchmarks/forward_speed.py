@@ -21,14 +21,18 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from whodrives.models import PRESETS, FingerprintModel, build_model
+from whodrives.models.flow import optical_flow
 from whodrives.models.normalise import standardise
 
 FRAMES = 64
 
 
 def per_frame(model: FingerprintModel, clip: Tensor) -> Tensor:
-    """The same modules, one frame at a time."""
+    """The same modules, one frame at a time (with `flow` one pair of frames)."""
     frames = standardise(clip, model.config.normalisation)
+    if model.config.representation == "flow":
+        flows = [optical_flow(frames[:, step - 1 : step + 1])[:, 0] for step in range(1, frames.shape[1])]
+        return F.normalize(model.head(torch.stack(flows, dim=2)), dim=1)
     features = [model.backbone(frames[:, step]) for step in range(frames.shape[1])]
     volume = torch.stack([b - a for a, b in itertools.pairwise(features)], dim=2)
     return F.normalize(model.head(volume), dim=1)
