@@ -166,7 +166,7 @@ def test_it_reaches_the_backbone_and_is_logged(tmp_path: Path) -> None:
 def test_what_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="simulated clips"):
         Trainer(config(motion_weight=1.0), FlickerSource(), clips(), tmp_path)
-    with pytest.raises(InputError, match="pixel_diff or flow"):
+    with pytest.raises(InputError, match="pixel_diff, flow"):
         Trainer(config({"representation": "static"}, motion_weight=1.0), MovingSource(), clips(), tmp_path)
     averaged = config(motion_weight=1.0, contrastive_weight=0.0, cross_entropy_weight=0.0, ema=0.9)
     with pytest.raises(InputError, match="averages what embeds"):

@@ -43,7 +43,8 @@ def test_it_is_ridge_regression_on_the_steps_of_all_clips() -> None:
                 change = batch.motion[clip, step + 1].double() - batch.motion[clip, step].double()
                 told.append(change.numpy()[moves] / scale[moves])
     x, y = np.array(rows), np.array(told)
-    unit = np.maximum(np.sqrt((x**2).mean(axis=0)), 1e-12)
+    unit = np.sqrt((x**2).mean(axis=0))
+    unit = np.maximum(unit, 0.1 * np.sort(unit)[(len(unit) - 1) // 2])
     # Ridge as more rows of data: sqrt(n penalty) on the diagonal, answered by zero.
     more = np.vstack([x / unit, np.sqrt(len(x) * PENALTY) * np.eye(len(unit))])
     expected = np.linalg.lstsq(more, np.vstack([y, np.zeros((len(unit), y.shape[1]))]), rcond=None)[0] / unit[:, None]
@@ -77,13 +78,23 @@ def test_an_experiment_fits_both_layers(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert 0 <= json.loads(done.output)["best_val_pair_auc"] <= 1
     model, config, history = load_run(tmp_path / "run" / "best.safetensors")
-    assert history[:2] == [{"reader_clips": 12}, {"refit_head_steps": 2, "clips": 6}]
+    assert history[:2] == [{"reader_batches": 2, "clips": 12}, {"refit_head_steps": 2, "clips": 6}]
     alone = build_model("plus")
     fit_reader(alone, AvatarSource(config.data, config.train.seed), config.train)
     assert torch.equal(model.head.reader.read.weight, alone.head.reader.read.weight)  # type: ignore[union-attr, arg-type]
 
 
+def test_a_new_reader_under_an_old_head_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text('[model]\npreset = "plus"\n[train]\nreader_batches = 2\n')
+    words = ["train", str(tmp_path / "x.toml"), "-o", str(tmp_path / "run"), "--init", "bundled"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 2
+    assert "train.reader_batches=0" in done.output
+
+
 def test_what_cannot_be() -> None:
+    with pytest.raises(InputError, match="needs changes"):
+        fit_reader(build_model("paper", head="conv1d", representation="static"), AvatarSource(TINY, seed=0), RECIPE)
     with pytest.raises(InputError, match="head = 'conv1d'"):
         fit_reader(build_model("paper"), AvatarSource(TINY, seed=0), RECIPE)
     with pytest.raises(InputError, match="simulated clips"):

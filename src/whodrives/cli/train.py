@@ -77,6 +77,11 @@ def _train(
         raise InputError(
             "config: train.epochs = 0 learns nothing; give --refit-head STEPS, as the experiment's head says"
         )
+    if init is not None and settings.train.reader_batches and not refit_steps and not goes_on:
+        raise InputError(
+            f"config: train.reader_batches = {settings.train.reader_batches} replaces the layer that the rest of {init} "
+            "listens to; add --refit-head STEPS or --set train.reader_batches=0"
+        )
     source, clips = open_data(settings, world.device)
     trainer = Trainer(settings, source, clips, folder, world)
     resumed = trainer.resume() if resume else False
@@ -88,7 +93,7 @@ def _train(
         from whodrives.training.reader import fit_reader
 
         seen = fit_reader(trainer.model, source, settings.train)
-        trainer.begin([*trainer.history, {"reader_clips": seen}])
+        trainer.begin([*trainer.history, {"reader_batches": settings.train.reader_batches, "clips": seen}])
     if not resumed and refit_steps:
         from whodrives.training.refit import refit_head
 

@@ -2,7 +2,7 @@
 
 Brightness that is constant along the motion gives gx u + gy v + gt = 0 at every pixel; over a small window that is a
 least-squares problem with two unknowns, solved in closed form. What is left of a face is how far its parts move: a step
-of two equal frames is exactly zero, one backwards exactly the negative. Nothing is learned.
+of two equal frames is exactly zero, one backwards the negative. Nothing is learned.
 
 Windows of two sizes: one of about 8 pixels, every 4 pixels, which tells lid from brow, and one of about 24, every 8,
 which holds still where the picture has little texture.
@@ -42,8 +42,10 @@ def optical_flow(frames: Tensor) -> Tensor:
     gt = grey[:, 1:] - grey[:, :-1]
     gx = (across[:, 1:] + across[:, :-1]) / 2
     gy = (down[:, 1:] + down[:, :-1]) / 2
-    products = torch.cat((gx * gx, gx * gy, gy * gy, gx * gt, gy * gt), dim=2).flatten(0, 1)
-    near = _smoothed(F.avg_pool2d(products, 4), _BINOMIAL_3)
+    pairs = ((gx, gx), (gx, gy), (gy, gy), (gx, gt), (gy, gt))
+    # One by one: at full size each is as large as the clip.
+    means = torch.cat([F.avg_pool2d((a * b).flatten(0, 1), 4) for a, b in pairs], dim=1)
+    near = _smoothed(means, _BINOMIAL_3)
     far = F.avg_pool2d(_smoothed(_smoothed(near, _BINOMIAL_5), _BINOMIAL_5), 2)
     maps = torch.cat((F.pixel_unshuffle(_solved(near, _DAMPING), 2), _solved(far, _DAMPING / 4)), dim=1)
     return maps.unflatten(0, gt.shape[:2])
@@ -70,9 +72,10 @@ def _smoothed(x: Tensor, taps: tuple[float, ...]) -> Tensor:
 def _solved(products: Tensor, damping: float) -> Tensor:
     """Means (N, 5, H, W) of gx gx, gx gy, gy gy, gx gt, gy gt over windows -> u and v (N, 2, H, W)."""
     xx, xy, yy, xt, yt = products.unbind(1)
+    # Not negative by Cauchy and Schwarz, but for rounding; with damping on the diagonal the determinant is positive.
+    undamped = (xx * yy - xy * xy).clamp_min(0)
+    determinant = undamped + damping * (xx + yy) + damping * damping
     xx, yy = xx + damping, yy + damping
-    # Positive: by Cauchy and Schwarz xy squared is at most xx yy, and damping is added to both.
-    determinant = xx * yy - xy * xy
     u = (xy * yt - yy * xt) / determinant
     v = (xy * xt - xx * yt) / determinant
     return torch.stack((u, v), dim=1).clamp(-_LARGEST, _LARGEST)

@@ -21,6 +21,9 @@ from whodrives.models.normalise import at_least_single
 from whodrives.models.series_head import SeriesHead, StepReader
 from whodrives.training.config import TrainConfig
 
+# Representations that show what changes from frame to frame.
+CHANGES = ("feat_diff", "pixel_diff", "flow")
+
 
 @runtime_checkable
 class KnownMotion(Protocol):
@@ -129,8 +132,8 @@ def motion_readout(
         return None
     key = "config: train.motion_weight"
     shown, backbone = config.model.representation, config.model.backbone
-    if shown not in ("feat_diff", "pixel_diff", "flow") or backbone == "resnet18_released":
-        raise InputError(f"{key} needs changes: feat_diff, pixel_diff or flow, and no resnet18_released")
+    if shown not in CHANGES or backbone == "resnet18_released":
+        raise InputError(f"{key} needs changes: {', '.join(CHANGES)}, and no resnet18_released")
     if recipe.piece_clips or recipe.compile:
         raise InputError(f"{key} needs the whole batch at once; set piece_clips = 0 and compile = false")
     if not isinstance(source, KnownMotion):

@@ -13,15 +13,17 @@ from whodrives.models import FingerprintModel
 from whodrives.models.normalise import at_least_single
 from whodrives.models.series_head import SeriesHead
 from whodrives.training.config import RecipeConfig
-from whodrives.training.motion import KnownMotion
+from whodrives.training.motion import CHANGES, KnownMotion
 from whodrives.training.refit import FIRST_STEP, batches_ahead
 from whodrives.training.source import AvatarSource
 from whodrives.training.stored import StoredSource
 
 # Other batches than `refit_head` sees.
 FIRST_READER_STEP = 2 * FIRST_STEP
-# Ridge penalty, in parts of each number's mean square: 0.001 to 0.1 read equally well.
+# Ridge penalty, in parts of each number's mean square. A place where training clips are nearly still counts as a tenth
+# of the median at least, so that motion there, in other videos, is not read a hundredfold.
 PENALTY = 0.03
+_LEAST_SHARE = 0.1
 _CLIPS_AT_ONCE = 8
 
 
@@ -31,7 +33,7 @@ def fit_reader(model: FingerprintModel, source: AvatarSource | StoredSource, rec
 
     It minimises the squared error of every control's change over one step, in units of how much the control moves in
     training (`motion_scale`), plus a ridge penalty. Controls that never move are read as zero. What is before the layer
-    stays as it is. In single precision, sums in double.
+    stays as it is. Every process that trains fits it by itself.
 
     Returns
     -------
@@ -40,12 +42,14 @@ def fit_reader(model: FingerprintModel, source: AvatarSource | StoredSource, rec
     Raises
     ------
     InputError
-        Another head, or a source whose motion is not known.
+        Another head, a representation that shows no changes, or a source whose motion is not known.
     """
     if not isinstance(model.head, SeriesHead):
-        raise InputError("config: train.reader_batches needs head = 'conv1d'; other heads do not read motion")
+        raise InputError("config: train.reader_batches needs head = 'conv1d'; set it to 0")
+    if model.config.representation not in CHANGES:
+        raise InputError(f"config: train.reader_batches needs changes: {', '.join(CHANGES)}; set it to 0")
     if not isinstance(source, KnownMotion):
-        raise InputError("config: train.reader_batches needs simulated clips, whose motion is known")
+        raise InputError("config: train.reader_batches needs simulated clips, whose motion is known; set it to 0")
     reader, device = model.head.reader, next(model.parameters()).device
     scale = source.motion_scale()[0].to(device)
     moves = scale > 0
@@ -63,12 +67,13 @@ def fit_reader(model: FingerprintModel, source: AvatarSource | StoredSource, rec
             seen = at_least_single(reader.seen(model.represent(batch.frames[part].to(device))))
             motion = batch.motion[part].to(device)
             told = (motion[:, 1:] - motion[:, :-1]).flatten(0, 1) / torch.where(moves, scale, 1.0)
+            seen, told = seen.double(), told.double()
             squares += seen.T @ seen
             products += seen.T @ told
             steps += len(seen)
     model.train(was_training)
-    # A number that never varies (0, at a border say) must not divide.
-    unit = (squares.diagonal() / steps).sqrt().clamp_min(1e-12)
+    unit = (squares.diagonal() / steps).sqrt()
+    unit = unit.clamp_min(max(1e-12, _LEAST_SHARE * float(unit.median())))
     penalty = PENALTY * torch.eye(count, dtype=torch.float64, device=device)
     solved = torch.linalg.solve(squares / steps / unit[:, None] / unit + penalty, products / steps / unit[:, None])
     weight = (solved / unit[:, None] * moves).T

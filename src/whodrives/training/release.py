@@ -23,6 +23,7 @@ from whodrives.training.checkpoint import load_checkpoint
 from whodrives.training.config import TrainConfig, config_from_dict
 from whodrives.training.history import stage
 from whodrives.training.opening import training_clips
+from whodrives.training.refit import FIRST_STEP
 from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
 from whodrives.training.validation import embed_clips, evaluate_clips
 from whodrives.training.weights import load_weights, save_weights
@@ -34,9 +35,9 @@ WINDOWS = 4
 # Faces each validation driver borrows, so that each face meets as many impostors.
 OTHERS = 4
 DEFAULT_FAR = 0.05
-# Training clips that tell where the weights are at home, in batches that no training step or refit sees.
+# Training clips that tell where the weights are at home, in batches that no step, refit or fit of the reader sees.
 LOOKS = 576
-FIRST_LOOK = 2_000_000_000
+FIRST_LOOK = 3 * FIRST_STEP
 
 
 @dataclass(frozen=True)
