@@ -79,8 +79,8 @@ def _train(
         )
     if init is not None and settings.train.reader_batches and not refit_steps and not goes_on:
         raise InputError(
-            f"config: train.reader_batches = {settings.train.reader_batches} replaces the layer that the rest of {init} "
-            "listens to; add --refit-head STEPS or --set train.reader_batches=0"
+            f"config: train.reader_batches = {settings.train.reader_batches} replaces the layer that the rest of {init}"
+            " listens to; add --refit-head STEPS or --set train.reader_batches=0"
         )
     source, clips = open_data(settings, world.device)
     trainer = Trainer(settings, source, clips, folder, world)

@@ -16,7 +16,7 @@ from whodrives.models.flow import CHANNELS
 class Backbone(nn.Module):
     """Frames (N, 1, 128, 128) -> feature maps (N, `channels`, 16, 16).
 
-    `concat` has two channels in; `PooledResNet18` gives vectors (N, 512).
+    `NoBackbone` is given maps already; `concat` has two channels in; `PooledResNet18` gives vectors (N, 512).
 
     recompute : in training, keep only what enters a stage and compute the rest again in the backward pass. Less
     memory, one more forward pass; BatchNorm's running statistics then move twice unless the caller prevents it.

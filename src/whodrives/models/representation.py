@@ -44,7 +44,7 @@ def concat(encode: Encode, clip: Tensor) -> Tensor:
 
 
 def flow(encode: Encode, clip: Tensor) -> Tensor:
-    """Optical flow from x_t to x_{t+1}: (batch, T - 1, 10, 16, 16). Appearance cancels, and its gain with it."""
+    """Optical flow from x_t to x_{t+1}: (batch, T - 1, 10, 16, 16). The contrast of what moves cancels, too."""
     return encode(optical_flow(clip))
 
 

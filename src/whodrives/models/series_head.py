@@ -1,9 +1,9 @@
 """A head that reads motion off every step and then listens along time (ours; the paper's is `models.head`).
 
-Each step's map goes through a linear layer, which learns the simulator's true motion (`training.motion`): few numbers,
-in which another face looks alike. Two 1-D convolutions over time, mean and standard deviation, and an MLP make the
-embedding. A step of 64 channels costs 0.4 million multiplications, the other head's Conv3Ds thirty million, and it is
-the same in every window.
+Each step's map goes through a linear layer, which is fitted to the simulator's true motion (`training.reader`) or
+learns it by steps (`training.motion`): few numbers, in which another face looks alike. Two 1-D convolutions over time,
+mean and standard deviation, and an MLP make the embedding. Reading a step of optical flow costs 0.1 million
+multiplications, the other head's Conv3Ds thirty million, and it is the same in every window.
 """
 
 from __future__ import annotations

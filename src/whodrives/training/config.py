@@ -74,7 +74,7 @@ class RecipeConfig:
         and learns nothing; the motion is then what is learned and validated (a warm start of the backbone).
     cross_entropy_weight, cross_entropy_scale : auxiliary cosine cross-entropy over training drivers (ours; 0 = off).
     motion_weight : auxiliary regression of the true change of motion from the head's input (ours; 0 = off); simulated
-        clips, `feat_diff` or `pixel_diff`, and whole batches only.
+        clips, `feat_diff`, `pixel_diff` or `flow`, and whole batches only.
     clip_norm : gradient norm. precision : ``fp32``, ``bf16`` or ``fp16`` (fp16 on CUDA only).
     validate_every, checkpoint_seconds : steps, seconds. threads : torch CPU threads, 0 = leave.
     prefetch : render the next batch while this one trains. refit_batches : of `whodrives train --refit-head`.

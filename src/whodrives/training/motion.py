@@ -2,7 +2,7 @@
 
 The contrastive loss gives one label a clip; this gives the backbone one target a step and channel, from the same
 features that the head embeds. Under the paper's head it is used in training only, and nothing of it is part of the
-network; a `SeriesHead` begins with the layer that is learned here.
+network; a `SeriesHead` begins with the layer that is learned here (or fitted in `training.reader`).
 """
 
 from __future__ import annotations
