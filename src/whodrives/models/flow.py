@@ -74,7 +74,8 @@ def _solved(products: Tensor, damping: float) -> Tensor:
     xx, xy, yy, xt, yt = products.unbind(1)
     # Not negative by Cauchy and Schwarz, but for rounding; with damping on the diagonal the determinant is positive.
     undamped = (xx * yy - xy * xy).clamp_min(0)
-    determinant = undamped + damping * (xx + yy) + damping * damping
+    # Not with damping squared as a term: ONNX's rewriter takes what is below 1e-8 for nothing.
+    determinant = undamped + damping * (xx + yy + damping)
     xx, yy = xx + damping, yy + damping
     u = (xy * yt - yy * xt) / determinant
     v = (xy * xt - xx * yt) / determinant
