@@ -225,7 +225,8 @@ def main() -> int:
         frames = load_frames(path, printer.contract).frames
         clip = torch.from_numpy(frames[:FRAMES])[None, :, None]
         off = float((per_frame(model, clip) - fused(model)(clip)).abs().max())
-    cosines = {name: float(row @ rows["package"]) for name, row in rows.items()}
+    # Those of one network.
+    cosines = {name: float(row @ rows["package"]) for name, row in rows.items() if name != "paper by frame"}
     middle = {name: statistics.median(values) for name, values in times.items()}
     print(
         f"T = {FRAMES} frames of {path.name if options.video else '256 x 256 H.264'}, {options.threads} threads, fp32"
@@ -237,7 +238,7 @@ def main() -> int:
         print(
             f"  {name:22} {value * 1e3:7.1f} ms   {ratios[name]:5.2f} times by frame"
             f"   processors {statistics.median(busy[name]) * 1e3:7.1f} ms, {worked:5.2f} times"
-            + ("" if name == "paper by frame" else f"   cosine with package {cosines[name]:.6f}")
+            + (f"   cosine with package {cosines[name]:.6f}" if name in cosines else "")
         )
     print(f"matrix product {matrix / 1e9:.0f} GMAC/s, copying {copying / 1e9:.1f} GB/s")
     found = {}

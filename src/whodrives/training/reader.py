@@ -10,7 +10,6 @@ import torch
 
 from whodrives.errors import InputError
 from whodrives.models import FingerprintModel
-from whodrives.models.normalise import at_least_single
 from whodrives.models.series_head import SeriesHead
 from whodrives.training.config import RecipeConfig
 from whodrives.training.motion import CHANGES, KnownMotion
@@ -64,12 +63,11 @@ def fit_reader(model: FingerprintModel, source: AvatarSource | StoredSource, rec
         clips += len(batch.frames)
         for start in range(0, len(batch.frames), _CLIPS_AT_ONCE):
             part = slice(start, start + _CLIPS_AT_ONCE)
-            seen = at_least_single(reader.seen(model.represent(batch.frames[part].to(device))))
+            seen = reader.seen(model.represent(batch.frames[part].to(device))).double()
             motion = batch.motion[part].to(device)
             told = (motion[:, 1:] - motion[:, :-1]).flatten(0, 1) / torch.where(moves, scale, 1.0)
-            seen, told = seen.double(), told.double()
             squares += seen.T @ seen
-            products += seen.T @ told
+            products += seen.T @ told.double()
             steps += len(seen)
     model.train(was_training)
     unit = (squares.diagonal() / steps).sqrt()
