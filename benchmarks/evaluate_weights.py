@@ -6,12 +6,14 @@
         feat_diff=bundled untrained=paper static=RUN/best.safetensors [--ledger docs/test_ledger.jsonl]
 
 DIR holds mp4 files and a manifest; every MODEL is NAME=FILE (weights, a preset, or a training checkpoint). Four windows
-of 64 frames are cut from each video. `one window` compares window w of one video with window w of another, all four w
-pooled; `mean of 4` compares the means. Protocols: `target` (the paper's: per-target mean, positives are pairs of
-self-reenactments), `pair` (one driver in two recordings against two drivers, all faces), `pair, two faces` (the same,
-only pairs that show two faces), `Eq. 1` (one driver on two faces against two drivers on one). Intervals: 95%, over
-people; `A - B`: of the first model less another, paired. The linear reference is LDA on the true tracks, fitted on the
-train people, on the same stretches of motion.
+of 64 frames are cut from each video; --windows N --hop H: others, a new one every H frames. A checkpoint that learned
+at half the frame rate, on half as many frames, sees every second one of them.
+
+`one window` compares window w of one video with window w of another, all w pooled; `mean of 4` compares the means.
+Protocols: `target` (the paper's: per-target mean, positives are pairs of self-reenactments), `pair` (one driver in two
+recordings against two drivers, all faces), `pair, two faces` (the same, only pairs that show two faces), `Eq. 1` (one
+driver on two faces against two drivers on one). Intervals: 95%, over people; `A - B`: of the first model less another,
+paired. The linear reference is LDA on the true tracks, fitted on the train people, on the same stretches of motion.
 
 For weight files with a card also what its thresholds and its calibration do on these videos (operating_points.py).
 
@@ -31,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from rich.progress import track
 
@@ -61,16 +64,34 @@ WINDOWS, LENGTH, FPS = 4, 64, 25.0
 RENDERED = [INDEX[name] for name in (*AU_CHANNELS, *GAZE_CHANNELS, "roll", "yaw")]
 
 
-def load_model(source: str) -> tuple[FingerprintModel, ModelInfo | None]:
-    """A weight file with what its card says, or a preset (untrained) or a training checkpoint without thresholds."""
+def load_model(source: str) -> tuple[FingerprintModel, ModelInfo | None, int]:
+    """A weight file with what its card says, or a preset (untrained) or a training checkpoint without thresholds.
+
+    Behind it which frames it is shown: every n-th.
+    """
     if is_shipped(source) or source in PRESETS or Path(source).with_suffix(".json").is_file():
         weights = load_weights(source)
         info = read_model_info(weights.card, weights.digest)
         if (info.clip_length, read_contract(weights.card).fps) != (LENGTH, FPS):
             print(f"{source}: AUC only, its card is for other windows than {LENGTH} at {FPS:g} fps", file=sys.stderr)
-            return weights.model, None
-        return weights.model, info if info.thresholds or info.calibration else None
-    return load_run(Path(source))[0], None
+            return weights.model, None, 1
+        return weights.model, info if info.thresholds or info.calibration else None, 1
+    model, config, _ = load_run(Path(source))
+    every = round(FPS / config.data.fps)
+    if (config.data.fps * every, config.data.clip_length * every) != (FPS, LENGTH):
+        raise SystemExit(f"{source} learned {config.data.clip_length} frames at {config.data.fps:g} fps")
+    return model, None, every
+
+
+def span(windows: int, hop: int) -> int:
+    """Frames that they cover."""
+    return (windows - 1) * hop + LENGTH
+
+
+def sliding(frames: NDArray[Any], windows: int, hop: int) -> NDArray[Any]:
+    """(V, F, ...) -> (V, windows, LENGTH, ...), a view."""
+    every = sliding_window_view(frames, LENGTH, axis=1)[:, ::hop][:, :windows]
+    return np.moveaxis(every, -1, 2)
 
 
 def joined(parts: list[Pairs]) -> Pairs:
@@ -92,7 +113,10 @@ def trials(vectors: NDArray[np.floating], records: list[Record]) -> dict[str, Tr
     )
     is_self = np.array([r.is_self for r in records])
     out = {}
-    sets = {"one window": [vectors[:, w] for w in range(vectors.shape[1])], "mean of 4": [unit(vectors.mean(axis=1))]}
+    sets = {
+        "one window": [vectors[:, w] for w in range(vectors.shape[1])],
+        f"mean of {vectors.shape[1]}": [unit(vectors.mean(axis=1))],
+    }
     for name, slots in sets.items():
         scores = [cosines(slot) for slot in slots]
         # Each window slot of a target is a target of its own, resampled with the same person.
@@ -123,18 +147,18 @@ def differences(first: Trials, other: Trials) -> dict[str, Interval]:
     return found | {name: paired_pairs_interval(pairs, other.pairs[name]) for name, pairs in first.pairs.items()}
 
 
-def linear_vectors(table: str, records: list[Record], clips: int) -> NDArray[np.float64]:
+def linear_vectors(table: str, records: list[Record], clips: int, count: int, hop: int) -> NDArray[np.float64]:
     """LDA of the true tracks on the very stretches that move the videos, (V, W, K)."""
     train = [one.resample(FPS) for one in load_table(table, "train")]
     cut = [(one, start) for one in train for start in one.window_starts(LENGTH, LENGTH // 2)]
     windows = np.stack([one.values[start : start + LENGTH][:, RENDERED] for one, start in cut])
     model = LinearReference.fit(window_features(windows), np.array([one.driver for one, _ in cut]))
-    stretches = cut_clips(load_table(table, records[0].split), clips, WINDOWS * LENGTH, FPS)
+    stretches = cut_clips(load_table(table, records[0].split), clips, span(count, hop), FPS)
     by_name = {(driver, clip.name): clip for driver, own in stretches.items() for clip in own}
     used = [by_name[r.driver, r.path.stem.split("--")[1]] for r in records]
     values = np.stack([c.track.values[c.start : c.start + c.length][:, RENDERED] for c in used])
-    flat = values.reshape(len(records) * WINDOWS, LENGTH, len(RENDERED))
-    return model.embed(window_features(flat)).reshape(len(records), WINDOWS, -1)
+    flat = sliding(values, count, hop).reshape(len(records) * count, LENGTH, len(RENDERED))
+    return model.embed(window_features(flat)).reshape(len(records), count, -1)
 
 
 def main() -> int:
@@ -143,24 +167,31 @@ def main() -> int:
     parser.add_argument("models", nargs="+", metavar="NAME=MODEL")
     parser.add_argument("--motion", help="the table that moved the videos, for the linear reference")
     parser.add_argument("--clips", type=int, default=4, help="--clips of simulate")
+    parser.add_argument("--windows", type=int, default=WINDOWS, help="of each video")
+    parser.add_argument("--hop", type=int, default=LENGTH, help="frames from one window to the next")
     parser.add_argument("--ledger", type=Path, help="append the result here")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     records = read_manifest(options.videos)
     named = {name: load_model(source) for name, _, source in (word.partition("=") for word in options.models)}
-    windows = load_windows([r.path for r in track(records, "decoding")], WINDOWS, LENGTH)
+    frames = load_windows([r.path for r in track(records, "decoding")], 1, span(options.windows, options.hop))[:, 0]
+    windows = sliding(frames, options.windows, options.hop)
     found: dict[str, dict[str, Trials]] = {}
     decisions: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, (trained, info) in named.items():
+    for name, (trained, info, every) in named.items():
         model = fused(trained.eval())
-        parts = [embed_windows(model, windows[n : n + 1]) for n in track(range(len(records)), name)]
+        parts = [
+            embed_windows(model, np.ascontiguousarray(windows[n : n + 1, :, ::every]))
+            for n in track(range(len(records)), name)
+        ]
         vectors = np.concatenate(parts)
         found[name] = trials(vectors, records)
         if info is not None:
             decisions[name] = operating_points(vectors, records, info)
     if options.motion:
-        found["linear reference, true tracks"] = trials(linear_vectors(options.motion, records, options.clips), records)
+        linear = linear_vectors(options.motion, records, options.clips, options.windows, options.hop)
+        found["linear reference, true tracks"] = trials(linear, records)
     print(
         f"{len(records)} videos, split {records[0].split}, {len({r.driver for r in records})} drivers, "
         f"{len({r.target for r in records})} faces"
