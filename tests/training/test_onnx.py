@@ -17,7 +17,7 @@ from whodrives.avatars.procedural import procedural_face
 from whodrives.errors import InputError
 from whodrives.models import ModelConfig, build_model
 from whodrives.models.fused import fused
-from whodrives.training.onnx_weights import MissingRuntimeError, is_sealed, load_onnx, open_weights, seal
+from whodrives.training.onnx_weights import MissingRuntimeError, OnnxNetwork, is_sealed, load_onnx, open_weights, seal
 from whodrives.training.weights import Weights, WeightsError, load_weights
 from whodrives.verification.fingerprinter import Fingerprinter
 
@@ -164,6 +164,30 @@ def test_export_verb(exported: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     shown = CliRunner().invoke(cli, ["info", "--model", str(exported), "--json"])
     assert json.loads(shown.stdout)["model"]["digest"] == load_weights().digest
+
+
+@pytest.mark.extras
+def test_a_file_that_embeds_otherwise_is_not_written(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from whodrives.training import onnx_export
+
+    right = OnnxNetwork.forward
+
+    def slightly_wrong(self: OnnxNetwork, clip: Tensor, valid: Tensor | None = None) -> Tensor:
+        rows = right(self, clip, valid)
+        return torch.nn.functional.normalize(rows + 0.005 * rows.roll(1, dims=1), dim=1)
+
+    # The graph is another test's; here it is read back wrong.
+    onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+    monkeypatch.setattr(onnx_export, "_graph", lambda _: onnx.load(exported))
+    monkeypatch.setattr(onnx_export, "_add_default", lambda _: None)
+    monkeypatch.setattr(OnnxNetwork, "forward", slightly_wrong)
+    with pytest.raises(onnx_export.ExportError, match="embeds otherwise"):
+        onnx_export.export_onnx(load_weights(), tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(OnnxNetwork, "forward", right)
+    assert onnx_export.export_onnx(load_weights(), tmp_path / "x.onnx").path.is_file()
 
 
 @pytest.mark.slow
