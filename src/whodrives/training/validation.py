@@ -47,7 +47,11 @@ def evaluate_clips(model: FingerprintModel, clips: LabelledClips, precision: str
 
     Each validation driver is shown on a few faces only: pairs that share a face would let appearance pass for driver.
     """
-    vectors = embed_clips(model, clips.frames, precision=precision, valid=clips.valid)
+    return evaluate_vectors(embed_clips(model, clips.frames, precision=precision, valid=clips.valid), clips)
+
+
+def evaluate_vectors(vectors: np.ndarray, clips: LabelledClips) -> dict[str, float]:
+    """As `evaluate_clips`, of clips that are embedded already: (N, D) unit rows."""
     faces = pair_faces(clips)
     found = {"pair": different_recordings(vectors, clips.driver, clips.target, clips.recording, faces=faces).auc}
     with contextlib.suppress(InputError):  # no target has self- and cross-reenactments

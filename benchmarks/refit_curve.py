@@ -1,0 +1,81 @@
+"""What more steps and more clips are worth to the part of `plus` that learns drivers: validation AUC against both.
+
+    python benchmarks/refit_curve.py RUN [--batches 8] [--seeds 3] [--steps 0,75,150,300,600,1200] [--threads 1]
+
+RUN is a folder of `whodrives train experiments/plus.toml --refit-head 600`. Its reading layer stays; clips are made
+once (the batches that --refit-head makes), and what is behind that layer is fitted to them anew, with seeds 0, 1 ..: for
+each number of steps on all clips, and for 600 steps on a half, a quarter and so on of the batches. Printed: AUC of the
+run's own validation clips, pairs with another recording and another face / per target, mean over seeds [smallest,
+largest]. `trained on`: such pairs of people it learned from, in other clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from whodrives.models.series_head import SeriesHead
+from whodrives.training.loss import Prototypes
+from whodrives.training.opening import open_data, training_clips
+from whodrives.training.refit import collect_features, fit_head, pooled_features
+from whodrives.training.release import load_run
+from whodrives.training.validation import evaluate_vectors
+
+STEPS_ON_FEWER = 600
+
+
+def shown(values: list[float]) -> str:
+    return f"{np.mean(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", default="0,75,150,300,600,1200")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    model, config, _ = load_run(options.run / "best.safetensors")
+    head = model.head
+    if not isinstance(head, SeriesHead):
+        raise SystemExit(f"{options.run}: its network is not `plus`")
+    source, unknown = open_data(config, torch.device("cpu"))
+    known = training_clips(config)
+    read = [pooled_features(model, clips.frames, precision="fp32") for clips in (unknown, known)]
+    begun = time.time()
+    features, drivers = collect_features(model, source, config.train, options.batches)
+    print(f"{len(features)} clips of {len(drivers.unique())} drivers in {time.time() - begun:.0f} s", flush=True)
+    size = len(features) // options.batches
+    counts = [options.batches]
+    while counts[-1] > 2:
+        counts.append(counts[-1] // 2)
+    rows = [(int(steps), options.batches) for steps in options.steps.split(",")]
+    rows += [(STEPS_ON_FEWER, count) for count in counts[1:]]
+    print(f"{'steps':>6s} {'clips':>6s}  {'pair':22s}  {'per target':22s}  trained on", flush=True)
+    for steps, batches in rows:
+        found = []
+        for seed in range(options.seeds):
+            prototypes = Prototypes(len(source.drivers), config.model.embedding_dim)
+            part = slice(0, batches * size)
+            recipe = replace(config.train, seed=seed)
+            fit_head(model, prototypes, features[part], drivers[part], source.pools, recipe, steps)
+            with torch.inference_mode():
+                vectors = [F.normalize(head.finish(series), dim=1).numpy() for series in read]
+            of_unknown, of_known = (evaluate_vectors(*both) for both in zip(vectors, (unknown, known), strict=True))
+            found.append((of_unknown["pair"], of_unknown["target"], of_known["pair"]))
+        columns = "  ".join(f"{shown(list(values)):22s}" for values in zip(*found, strict=True))
+        print(f"{steps:6d} {batches * size:6d}  {columns}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
