@@ -3,7 +3,7 @@
     python benchmarks/refit_curve.py RUN [--batches 8] [--seeds 3] [--steps 0,75,150,300,600,1200] [--threads 1]
 
 RUN is a folder of `whodrives train experiments/plus.toml --refit-head 600`. Its reading layer stays; clips are made
-once (the batches that --refit-head makes), and what is behind that layer is fitted to them anew, with seeds 0, 1 ..: for
+once (the batches that --refit-head makes), and what is behind that layer is fitted anew, with seeds 0, 1 ..: for
 each number of steps on all clips, and for 600 steps on a half, a quarter and so on of the batches. Printed: AUC of the
 run's own validation clips, pairs with another recording and another face / per target, mean over seeds [smallest,
 largest]. `trained on`: such pairs of people it learned from, in other clips.
