@@ -1,12 +1,13 @@
 """What more steps and more clips are worth to the part of `plus` that learns drivers: validation AUC against both.
 
     python benchmarks/refit_curve.py RUN [--batches 8] [--seeds 3] [--steps 0,75,150,300,600,1200] [--threads 1]
+        [--cache FILE]
 
 RUN is a folder of `whodrives train experiments/plus.toml --refit-head 600`. Its reading layer stays; clips are made
 once (the batches that --refit-head makes), and what is behind that layer is fitted anew, with seeds 0, 1 ..: for
 each number of steps on all clips, and for 600 steps on a half, a quarter and so on of the batches. Printed: AUC of the
 run's own validation clips, pairs with another recording and another face / per target, mean over seeds [smallest,
-largest]. `trained on`: such pairs of people it learned from, in other clips.
+largest]. `trained on`: such pairs of people it learned from, in other clips. --cache: what was read is kept there.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", default="0,75,150,300,600,1200")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model, config, _ = load_run(options.run / "best.safetensors")
@@ -50,9 +52,15 @@ def main() -> int:
         raise SystemExit(f"{options.run}: its network is not `plus`")
     source, unknown = open_data(config, torch.device("cpu"))
     known = training_clips(config)
-    read = [pooled_features(model, clips.frames, precision="fp32") for clips in (unknown, known)]
+    both_kinds = (unknown, known)
+    read = [pooled_features(model, clips.frames, precision="fp32") for clips in both_kinds]
     begun = time.time()
-    features, drivers = collect_features(model, source, config.train, options.batches)
+    if options.cache and options.cache.is_file():
+        features, drivers = torch.load(options.cache, weights_only=True)
+    else:
+        features, drivers = collect_features(model, source, config.train, options.batches)
+        if options.cache:
+            torch.save((features, drivers), options.cache)
     print(f"{len(features)} clips of {len(drivers.unique())} drivers in {time.time() - begun:.0f} s", flush=True)
     size = len(features) // options.batches
     counts = [options.batches]
@@ -70,7 +78,7 @@ def main() -> int:
             fit_head(model, prototypes, features[part], drivers[part], source.pools, recipe, steps)
             with torch.inference_mode():
                 vectors = [F.normalize(head.finish(series), dim=1).numpy() for series in read]
-            of_unknown, of_known = (evaluate_vectors(*both) for both in zip(vectors, (unknown, known), strict=True))
+            of_unknown, of_known = (evaluate_vectors(*both) for both in zip(vectors, both_kinds, strict=True))
             found.append((of_unknown["pair"], of_unknown["target"], of_known["pair"]))
         columns = "  ".join(f"{shown(list(values)):22s}" for values in zip(*found, strict=True))
         print(f"{steps:6d} {batches * size:6d}  {columns}", flush=True)
