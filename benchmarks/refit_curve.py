@@ -1,11 +1,12 @@
 """What more steps and more clips are worth to the part of `plus` that learns drivers: validation AUC against both.
 
     python benchmarks/refit_curve.py RUN [--batches 8] [--seeds 3] [--steps 0,75,150,300,600,1200] [--threads 1]
-        [--cache FILE]
+        [--teachers 4] [--cache FILE]
 
 RUN is a folder of `whodrives train experiments/plus.toml --refit-head 600`. Its reading layer stays; clips are made
 once (the batches that --refit-head makes), and what is behind that layer is fitted anew, with seeds 0, 1 ..: for
-each number of steps on all clips, and for 600 steps on a half, a quarter and so on of the batches. Printed: AUC of the
+each number of steps on all clips, and for 600 steps on a half, a quarter and so on of the batches; alone, and once with 600
+steps and --teachers (`train.refit_teachers`). Printed: AUC of the
 run's own validation clips, pairs with another recording and another face / per target, mean over seeds [smallest,
 largest]. `trained on`: such pairs of people it learned from, in other clips. --cache: what was read is kept there.
 """
@@ -23,13 +24,14 @@ import torch
 from torch.nn import functional as F
 
 from whodrives.models.series_head import SeriesHead
+from whodrives.training.head_fit import fit_head
 from whodrives.training.loss import Prototypes
 from whodrives.training.opening import open_data, training_clips
-from whodrives.training.refit import collect_features, fit_head, pooled_features
+from whodrives.training.refit import collect_features, pooled_features
 from whodrives.training.release import load_run
 from whodrives.training.validation import evaluate_vectors
 
-STEPS_ON_FEWER = 600
+STEPS = 600
 
 
 def shown(values: list[float]) -> str:
@@ -42,6 +44,7 @@ def main() -> int:
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", default="0,75,150,300,600,1200")
+    parser.add_argument("--teachers", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
@@ -66,22 +69,23 @@ def main() -> int:
     counts = [options.batches]
     while counts[-1] > 2:
         counts.append(counts[-1] // 2)
-    rows = [(int(steps), options.batches) for steps in options.steps.split(",")]
-    rows += [(STEPS_ON_FEWER, count) for count in counts[1:]]
-    print(f"{'steps':>6s} {'clips':>6s}  {'pair':22s}  {'per target':22s}  trained on", flush=True)
-    for steps, batches in rows:
+    rows = [(STEPS, options.batches, options.teachers)]
+    rows += [(int(steps), options.batches, 0) for steps in options.steps.split(",")]
+    rows += [(STEPS, count, 0) for count in counts[1:]]
+    print(f"{'teachers':>8s} {'steps':>6s} {'clips':>6s}  {'pair':22s}  {'per target':22s}  trained on", flush=True)
+    for steps, batches, teachers in rows:
         found = []
         for seed in range(options.seeds):
             prototypes = Prototypes(len(source.drivers), config.model.embedding_dim)
             part = slice(0, batches * size)
-            recipe = replace(config.train, seed=seed)
+            recipe = replace(config.train, seed=seed, refit_teachers=teachers)
             fit_head(model, prototypes, features[part], drivers[part], source.pools, recipe, steps)
             with torch.inference_mode():
                 vectors = [F.normalize(head.finish(series), dim=1).numpy() for series in read]
             of_unknown, of_known = (evaluate_vectors(*both) for both in zip(vectors, both_kinds, strict=True))
             found.append((of_unknown["pair"], of_unknown["target"], of_known["pair"]))
         columns = "  ".join(f"{shown(list(values)):22s}" for values in zip(*found, strict=True))
-        print(f"{steps:6d} {batches * size:6d}  {columns}", flush=True)
+        print(f"{teachers:8d} {steps:6d} {batches * size:6d}  {columns}", flush=True)
     return 0
 
 

@@ -15,9 +15,10 @@ from whodrives.cli.main import cli
 from whodrives.errors import InputError
 from whodrives.models import build_model
 from whodrives.training.config import RecipeConfig, SourceConfig, config_from_dict
+from whodrives.training.head_fit import varied
 from whodrives.training.loss import Prototypes
 from whodrives.training.opening import open_data
-from whodrives.training.refit import _varied, collect_features, pooled_features, refit_head
+from whodrives.training.refit import collect_features, pooled_features, refit_head
 from whodrives.training.release import summarise, trial_windows, verification_trials
 from whodrives.training.source import AvatarSource, LabelledClips, evaluation_clips
 from whodrives.training.trainer import Trainer
@@ -133,7 +134,7 @@ def test_varied_series_are_parts_of_them_forwards_or_backwards() -> None:
     series = torch.randn(6, 3, 16)
     lengths, ways = set(), set()
     for _ in range(60):
-        made = _varied(series, rng)
+        made = varied(series, rng)
         lengths.add(made.shape[2])
         for row, clip in enumerate(made):
             parts = series[row].unfold(1, made.shape[2], 1).transpose(0, 1)
@@ -142,10 +143,10 @@ def test_varied_series_are_parts_of_them_forwards_or_backwards() -> None:
             ways.add(forwards)
     assert lengths == set(range(10, 17))
     assert ways == {True, False}
-    assert _varied(torch.ones(2, 3, 1), rng).shape == (2, 3, 1)
+    assert varied(torch.ones(2, 3, 1), rng).shape == (2, 3, 1)
     whole = torch.arange(8.0).expand(50, 1, 8)
-    assert {float((part[0, 1] - part[0, 0]).sign()) for part in _varied(whole, rng, 1.0)} == {1.0, -1.0}
-    assert all(part[0, 1] > part[0, 0] for part in _varied(whole, rng, None))
+    assert {float((part[0, 1] - part[0, 0]).sign()) for part in varied(whole, rng, 1.0)} == {1.0, -1.0}
+    assert all(part[0, 1] > part[0, 0] for part in varied(whole, rng, None))
 
 
 def test_a_recipe_that_learns_no_drivers_refits_nothing() -> None:

@@ -78,6 +78,7 @@ class RecipeConfig:
     clip_norm : gradient norm. precision : ``fp32``, ``bf16`` or ``fp16`` (fp16 on CUDA only).
     validate_every, checkpoint_seconds : steps, seconds. threads : torch CPU threads, 0 = leave.
     prefetch : render the next batch while this one trains. refit_batches : of `whodrives train --refit-head`.
+    refit_teachers : so many heads are fitted before the one that learns from them (`head_fit`, ours; 0 = it alone).
     reader_batches : first fit the motion-reading layer of a `conv1d` head on so many, by least squares (ours; 0 = not).
     piece_clips : clips in memory at once on each process, the rest by cached embeddings (BatchNorm then sees pieces);
         0 = the whole batch. recompute : keep fewer activations, compute the backbone's stages again in the backward.
@@ -111,6 +112,7 @@ class RecipeConfig:
     threads: int = 0
     prefetch: bool = True
     refit_batches: int = 40
+    refit_teachers: int = 0
     reader_batches: int = 0
     piece_clips: int = 0
     recompute: bool = False
@@ -170,6 +172,7 @@ _RANGES = {
     "train.validate_every": (1, _MANY),
     "train.threads": (0, 4096),
     "train.refit_batches": (1, _MANY),
+    "train.refit_teachers": (0, 64),
     "train.reader_batches": (0, _MANY),
     "train.piece_clips": (0, _MANY),
     "train.ema": (0, 0.999999),
