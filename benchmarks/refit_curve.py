@@ -4,11 +4,11 @@
         [--teachers 4] [--cache FILE]
 
 RUN is a folder of `whodrives train experiments/plus.toml --refit-head 600`. Its reading layer stays; clips are made
-once (the batches that --refit-head makes), and what is behind that layer is fitted anew, with seeds 0, 1 ..: for
-each number of steps on all clips, and for 600 steps on a half, a quarter and so on of the batches; alone, and once with 600
-steps and --teachers (`train.refit_teachers`). Printed: AUC of the
-run's own validation clips, pairs with another recording and another face / per target, mean over seeds [smallest,
-largest]. `trained on`: such pairs of people it learned from, in other clips. --cache: what was read is kept there.
+once (the batches that --refit-head makes), and what is behind that layer is fitted anew, with seeds 0, 1 ..: 600 steps
+with --teachers (`train.refit_teachers`); for each number of steps alone; and for 600 steps on a half, a quarter and so on
+of the batches. Printed: AUC of the run's own validation clips, pairs with another recording and another face / per
+target, mean over seeds [smallest, largest]. `trained on`: such pairs of people it learned from, in other clips.
+--cache: what was read is kept there.
 """
 
 from __future__ import annotations
