@@ -5,8 +5,8 @@
 
 RUN is a folder of `whodrives train experiments/plus.toml --refit-head 600`. Its reading layer stays; clips are made
 once (the batches that --refit-head makes), and what is behind that layer is fitted anew, with seeds 0, 1 ..: 600 steps
-with --teachers (`train.refit_teachers`); for each number of steps alone; and for 600 steps on a half, a quarter and so on
-of the batches. Printed: AUC of the run's own validation clips, pairs with another recording and another face / per
+with --teachers (`train.refit_teachers`); each number of steps alone; and 600 steps on a half, a quarter and so on of
+the batches. Printed: AUC of the run's own validation clips, pairs with another recording and another face / per
 target, mean over seeds [smallest, largest]. `trained on`: such pairs of people it learned from, in other clips.
 --cache: what was read is kept there.
 """
