@@ -173,6 +173,11 @@ def test_what_cannot_be(tmp_path: Path) -> None:
         Trainer(averaged, MovingSource(), clips(), tmp_path)
     with pytest.raises(ValueError, match="reads 33 controls, the source has 2"):
         Trainer(config({"preset": "plus"}, motion_weight=1.0), MovingSource(), clips(), tmp_path)
+    alone = config(
+        {"preset": "plus", "head": "conv3d"}, motion_weight=1.0, contrastive_weight=0.0, cross_entropy_weight=0.0
+    )
+    with pytest.raises(InputError, match="nothing that is kept"):
+        Trainer(alone, MovingSource(), clips(), tmp_path)
     with pytest.raises(InputError, match="nothing is learned"):
         Trainer(config(contrastive_weight=0.0, cross_entropy_weight=0.0), MovingSource(), clips(), tmp_path)
     with pytest.raises(InputError, match="whole batch"):

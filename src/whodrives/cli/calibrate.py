@@ -63,7 +63,9 @@ def calibrate(
     if as_json:
         click.echo(json.dumps({"schema_version": 1, **full}))
         return
-    click.echo(f"{out}: digest {full['digest']}, {full['steps']} steps, {full['clips_seen']} clips")
+    # Some weights are fitted before the first step, and make none.
+    steps = f"{full['steps']} steps, " if full["steps"] else ""
+    click.echo(f"{out}: digest {full['digest']}, {steps}{full['clips_seen']} clips")
     for count, values in full["validation_auc"].items():
         click.echo(f"  {count} window(s): " + ", ".join(f"{key} AUC {value:.3f}" for key, value in values.items()))
     for far, limits_by_count in full["thresholds"].items():

@@ -58,18 +58,20 @@ def fit_reader(model: FingerprintModel, source: AvatarSource | StoredSource, rec
     clips = steps = 0
     was_training = model.training
     model.eval()
-    for batch in batches_ahead(source, recipe, recipe.reader_batches, FIRST_READER_STEP):
-        assert batch.motion is not None
-        clips += len(batch.frames)
-        for start in range(0, len(batch.frames), _CLIPS_AT_ONCE):
-            part = slice(start, start + _CLIPS_AT_ONCE)
-            seen = reader.seen(model.represent(batch.frames[part].to(device))).double()
-            motion = batch.motion[part].to(device)
-            told = (motion[:, 1:] - motion[:, :-1]).flatten(0, 1) / torch.where(moves, scale, 1.0)
-            squares += seen.T @ seen
-            products += seen.T @ told.double()
-            steps += len(seen)
-    model.train(was_training)
+    try:
+        for batch in batches_ahead(source, recipe, recipe.reader_batches, FIRST_READER_STEP):
+            assert batch.motion is not None
+            clips += len(batch.frames)
+            for start in range(0, len(batch.frames), _CLIPS_AT_ONCE):
+                part = slice(start, start + _CLIPS_AT_ONCE)
+                seen = reader.seen(model.represent(batch.frames[part].to(device))).double()
+                motion = batch.motion[part].to(device)
+                told = (motion[:, 1:] - motion[:, :-1]).flatten(0, 1) / torch.where(moves, scale, 1.0)
+                squares += seen.T @ seen
+                products += seen.T @ told.double()
+                steps += len(seen)
+    finally:
+        model.train(was_training)
     unit = (squares.diagonal() / steps).sqrt()
     unit = unit.clamp_min(max(1e-12, _LEAST_SHARE * float(unit.median())))
     penalty = PENALTY * torch.eye(count, dtype=torch.float64, device=device)
