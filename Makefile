@@ -36,7 +36,7 @@ lint: setup
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy
 
-# Train what `research` and `open` hold, each in under an hour; `research` needs ../shared (docs/weights.md).
+# Train what `research` and `open` hold, each in about an hour; `research` needs ../shared (docs/weights.md).
 weights-research: setup
 	$(BIN)/whodrives train experiments/plus.toml -o out/plus --refit-head 600
 	$(BIN)/whodrives calibrate out/plus -o out/research.safetensors --card experiments/cards/research.toml

@@ -7,15 +7,16 @@
 
 DIR holds mp4 files and a manifest; every MODEL is NAME=FILE (weights, a preset, or a training checkpoint). Four windows
 of 64 frames are cut from each video; --windows N --hop H: others, a new one every H frames. A checkpoint that learned
-at half the frame rate, on half as many frames, sees every second one of them.
+at an n-th of the frame rate, on as many fewer frames, sees every n-th one of them.
 
-`one window` compares window w of one video with window w of another, all w pooled; `mean of 4` compares the means.
+`one window` compares window w of one video with window w of another, all w pooled; `mean of N` compares the means.
 Protocols: `target` (the paper's: per-target mean, positives are pairs of self-reenactments), `pair` (one driver in two
 recordings against two drivers, all faces), `pair, two faces` (the same, only pairs that show two faces), `Eq. 1` (one
 driver on two faces against two drivers on one). Intervals: 95%, over people; `A - B`: of the first model less another,
 paired. The linear reference is LDA on the true tracks, fitted on the train people, on the same stretches of motion.
 
-For weight files with a card also what its thresholds and its calibration do on these videos (operating_points.py).
+For weight files with a card also what its thresholds and its calibration do on these videos (operating_points.py); not
+where windows overlap.
 
 Exit status 1 when the first MODEL is not better than the UNTRAINED network (a model named `untrained`) in Eq. 1.
 """
@@ -77,9 +78,13 @@ def load_model(source: str) -> tuple[FingerprintModel, ModelInfo | None, int]:
             return weights.model, None, 1
         return weights.model, info if info.thresholds or info.calibration else None, 1
     model, config, _ = load_run(Path(source))
-    every = round(FPS / config.data.fps)
-    if (config.data.fps * every, config.data.clip_length * every) != (FPS, LENGTH):
-        raise SystemExit(f"{source} learned {config.data.clip_length} frames at {config.data.fps:g} fps")
+    # A store says its own rate, which the experiment does not; the benchmark's is taken for it.
+    every = 1 if config.data.store else max(1, round(FPS / config.data.fps))
+    learned = (config.data.fps if not config.data.store else FPS, config.data.clip_length)
+    if learned != (FPS / every, LENGTH // every):
+        print(
+            f"{source}: learned {learned[1]} frames at {learned[0]:g} fps, is shown {LENGTH // every}", file=sys.stderr
+        )
     return model, None, every
 
 
@@ -155,7 +160,10 @@ def linear_vectors(table: str, records: list[Record], clips: int, count: int, ho
     model = LinearReference.fit(window_features(windows), np.array([one.driver for one, _ in cut]))
     stretches = cut_clips(load_table(table, records[0].split), clips, span(count, hop), FPS)
     by_name = {(driver, clip.name): clip for driver, own in stretches.items() for clip in own}
-    used = [by_name[r.driver, r.path.stem.split("--")[1]] for r in records]
+    try:
+        used = [by_name[r.driver, r.path.stem.split("--")[1]] for r in records]
+    except KeyError:  # a clip's name says where it begins, and that depends on how long all are
+        raise SystemExit("--motion needs --windows and --hop to span the videos' whole length; leave it out") from None
     values = np.stack([c.track.values[c.start : c.start + c.length][:, RENDERED] for c in used])
     flat = sliding(values, count, hop).reshape(len(records) * count, LENGTH, len(RENDERED))
     return model.embed(window_features(flat)).reshape(len(records), count, -1)
@@ -172,6 +180,8 @@ def main() -> int:
     parser.add_argument("--ledger", type=Path, help="append the result here")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    if options.hop < 1 or options.windows < 1:
+        raise SystemExit("--windows and --hop must be at least 1")
     torch.set_num_threads(options.threads)
     records = read_manifest(options.videos)
     named = {name: load_model(source) for name, _, source in (word.partition("=") for word in options.models)}
@@ -187,7 +197,8 @@ def main() -> int:
         ]
         vectors = np.concatenate(parts)
         found[name] = trials(vectors, records)
-        if info is not None:
+        # Thresholds and calibration of means are for windows that share no frames.
+        if info is not None and options.hop >= LENGTH:
             decisions[name] = operating_points(vectors, records, info)
     if options.motion:
         linear = linear_vectors(options.motion, records, options.clips, options.windows, options.hop)

@@ -4,16 +4,17 @@
         [--teachers 4] [--cache FILE]
 
 RUN is a folder of `whodrives train experiments/plus.toml --refit-head 600`. Its reading layer stays; clips are made
-once (the batches that --refit-head makes), and what is behind that layer is fitted anew, with seeds 0, 1 ..: 600 steps
-with --teachers (`train.refit_teachers`); each number of steps alone; and 600 steps on a half, a quarter and so on of
-the batches. Printed: AUC of the run's own validation clips, pairs with another recording and another face / per
+once (the batches that --refit-head makes), and what is behind that layer is fitted anew, with seeds 0, 100 ..: 600
+steps with --teachers (`train.refit_teachers`); each number of steps alone; and 600 steps on a half, a quarter and so on
+of the batches. Printed: AUC of the run's own validation clips, pairs with another recording and another face / per
 target, mean over seeds [smallest, largest]. `trained on`: such pairs of people it learned from, in other clips.
---cache: what was read is kept there.
+--cache: what was read is kept there (safetensors), for this run and number of batches.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import time
 from dataclasses import replace
@@ -21,14 +22,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 from torch.nn import functional as F
 
+from whodrives.models import FingerprintModel
 from whodrives.models.series_head import SeriesHead
+from whodrives.training.config import RecipeConfig
 from whodrives.training.head_fit import fit_head
 from whodrives.training.loss import Prototypes
 from whodrives.training.opening import open_data, training_clips
 from whodrives.training.refit import collect_features, pooled_features
 from whodrives.training.release import load_run
+from whodrives.training.source import AvatarSource
+from whodrives.training.stored import StoredSource
 from whodrives.training.validation import evaluate_vectors
 
 STEPS = 600
@@ -36,6 +44,23 @@ STEPS = 600
 
 def shown(values: list[float]) -> str:
     return f"{np.mean(values):.3f} [{min(values):.3f}, {max(values):.3f}]"
+
+
+def read_series(
+    options: argparse.Namespace, model: FingerprintModel, source: AvatarSource | StoredSource, recipe: RecipeConfig
+) -> tuple[Tensor, Tensor]:
+    """`collect_features`, kept in --cache."""
+    checkpoint = hashlib.sha256((options.run / "best.safetensors").read_bytes()).hexdigest()
+    of = {"checkpoint": checkpoint, "batches": str(options.batches)}
+    if options.cache and options.cache.is_file():
+        with safe_open(options.cache, "pt") as kept:
+            if kept.metadata() != of:
+                raise SystemExit(f"{options.cache} is of another run or number of batches; give another --cache")
+            return kept.get_tensor("features"), kept.get_tensor("drivers")
+    features, drivers = collect_features(model, source, recipe, options.batches)
+    if options.cache:
+        save_file({"features": features, "drivers": drivers}, options.cache, of)
+    return features, drivers
 
 
 def main() -> int:
@@ -58,12 +83,7 @@ def main() -> int:
     both_kinds = (unknown, known)
     read = [pooled_features(model, clips.frames, precision="fp32") for clips in both_kinds]
     begun = time.time()
-    if options.cache and options.cache.is_file():
-        features, drivers = torch.load(options.cache, weights_only=True)
-    else:
-        features, drivers = collect_features(model, source, config.train, options.batches)
-        if options.cache:
-            torch.save((features, drivers), options.cache)
+    features, drivers = read_series(options, model, source, config.train)
     print(f"{len(features)} clips of {len(drivers.unique())} drivers in {time.time() - begun:.0f} s", flush=True)
     size = len(features) // options.batches
     counts = [options.batches]
@@ -78,7 +98,8 @@ def main() -> int:
         for seed in range(options.seeds):
             prototypes = Prototypes(len(source.drivers), config.model.embedding_dim)
             part = slice(0, batches * size)
-            recipe = replace(config.train, seed=seed, refit_teachers=teachers)
+            # Far apart: teachers have the seeds behind their run's.
+            recipe = replace(config.train, seed=100 * seed, refit_teachers=teachers)
             fit_head(model, prototypes, features[part], drivers[part], source.pools, recipe, steps)
             with torch.inference_mode():
                 vectors = [F.normalize(head.finish(series), dim=1).numpy() for series in read]

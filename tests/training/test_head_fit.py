@@ -23,12 +23,12 @@ def series(drivers: int = 5, each: int = 4) -> tuple[torch.Tensor, torch.Tensor]
     return how * torch.randn(drivers * each, 33, 20, generator=generator), torch.arange(drivers).repeat_interleave(each)
 
 
-def fitted(recipe: RecipeConfig, steps: int = STEPS) -> tuple[FingerprintModel, Prototypes]:
-    torch.manual_seed(0)
+def fitted(recipe: RecipeConfig, steps: int = STEPS, begun: int = 0) -> tuple[FingerprintModel, Prototypes]:
+    torch.manual_seed(begun)
     model, prototypes = build_model("plus"), Prototypes(5, 256)
     features, drivers = series()
     fit_head(model, prototypes, features, drivers, [list(range(5))], recipe, steps)
-    assert model.training
+    assert all(module.training for module in model.modules())
     return model.eval(), prototypes
 
 
@@ -41,8 +41,33 @@ def with_teachers(count: int) -> RecipeConfig:
     return RecipeConfig(**{**vars(RECIPE), "refit_teachers": count})
 
 
-def test_one_head_is_fitted_the_same_way_twice() -> None:
-    assert torch.equal(embedded(fitted(RECIPE)[0]), embedded(fitted(RECIPE)[0]))
+@pytest.mark.parametrize("teachers", [0, 2])
+def test_a_head_is_fitted_the_same_way_wherever_it_begins(teachers: int) -> None:
+    recipe = with_teachers(teachers)
+    assert torch.equal(embedded(fitted(recipe, begun=0)[0]), embedded(fitted(recipe, begun=1)[0]))
+
+
+def test_a_head_in_evaluation_mode_stays_there() -> None:
+    model = build_model("plus").eval()
+    features, drivers = series()
+    fit_head(model, Prototypes(5, 256), features, drivers, [list(range(5))], with_teachers(1), 1)
+    assert not any(module.training for module in model.modules())
+
+
+def test_the_papers_head_learns_from_others_too() -> None:
+    torch.manual_seed(0)
+    model, prototypes = build_model("paper"), Prototypes(5, 256)
+    kept = {key: value.clone() for key, value in model.state_dict().items() if ".mlp." not in key}
+    features = torch.randn(5, 512).repeat_interleave(4, dim=0) + 0.1 * torch.randn(20, 512)
+    drivers = series()[1]
+    fit_head(model, prototypes, features, drivers, [list(range(5))], with_teachers(2), 60)
+    assert all(torch.equal(value, kept[key]) for key, value in model.state_dict().items() if key in kept)
+    with torch.no_grad():
+        rows = F.normalize(head_fit.rest(model.head.eval(), features), dim=1)
+    same = drivers[:, None] == drivers[None]
+    cosines = rows @ rows.T
+    assert cosines[same].min() > cosines[~same].max()
+    assert bool((F.normalize(prototypes.weight, dim=1) @ rows[::4].T).argmax(dim=1).eq(torch.arange(5)).all())
 
 
 def test_the_last_head_learns_what_its_teachers_agree_on(monkeypatch: pytest.MonkeyPatch) -> None:

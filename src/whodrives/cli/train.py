@@ -99,7 +99,8 @@ def _train(
 
         refit_head(trainer.model, trainer.prototypes, source, settings.train, refit_steps)
         seen = settings.train.refit_batches * settings.train.identities * settings.train.samples
-        trainer.begin([*trainer.history, {"refit_head_steps": refit_steps, "clips": seen}])
+        teachers = {"teachers": settings.train.refit_teachers} if settings.train.refit_teachers else {}
+        trainer.begin([*trainer.history, {"refit_head_steps": refit_steps, "clips": seen, **teachers}])
     if not resumed:
         # At once: a run that is killed early must not go on from what an older one left in this folder.
         if world.leads:

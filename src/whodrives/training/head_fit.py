@@ -23,13 +23,13 @@ from whodrives.training.config import RecipeConfig
 from whodrives.training.loss import Prototypes, driver_cross_entropy, supervised_contrastive
 from whodrives.training.schedule import learning_rate_factor
 
-# Random numbers of fitting: other ones than a run's own.
+# Random numbers of fitting: other ones than those of a run's steps.
 STREAM = 1_000_000_000
 PROTOTYPE_SCALE = 0.25
 LEARNING_RATE = 1e-3
 WARM_UP = 20
-# Of the squared difference of cosines, whose gradient is small beside the clipping norm; and the steps of the head that
-# learns from others, in steps of theirs (it cannot learn chance by heart as they can).
+# Of the squared difference of cosines: AdamW does not mind, clipping does. And the steps of the head that learns from
+# others, in steps of theirs (it cannot learn chance by heart as they can).
 IMITATION, LONGER = 10.0, 2
 # Clips, their embeddings and drivers -> loss.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -139,7 +139,9 @@ def motion_readout(
     if not isinstance(source, KnownMotion):
         raise InputError(f"{key} needs simulated clips, whose motion is known")
     if backbone == "none" and not (recipe.learns_drivers or isinstance(model.head, SeriesHead)):
-        raise InputError(f"{key} alone teaches backbone = 'none' nothing that is kept; take head = 'conv1d', or a loss")
+        raise InputError(
+            f"{key} alone teaches backbone = 'none' nothing that is kept; set head = 'conv1d', or contrastive_weight"
+        )
     if recipe.ema and not recipe.learns_drivers:
         raise InputError("config: train.ema averages what embeds drivers; set it to 0 where motion alone is learned")
     reader = model.head.reader if isinstance(model.head, SeriesHead) else None

@@ -31,7 +31,8 @@ OPSET = 18
 # Distance of the file's embeddings from the network's own, in parts of the distance between different clips (cosines
 # alone would not do: all embeddings of a network may lie close together). Most clips differ by rounding, 1e-5 parts; a
 # clip where rounding swaps two near neighbours of the k-NN graph differs by more, 0.06 at most in what was tried. Where
-# many clips have such a swap (untrained networks), what single precision does to the network itself is the measure.
+# many clips have such a swap (untrained networks), but some have none, what single precision does to the network itself
+# is the measure.
 MOST_CLOSE, ALL_CLOSE, AS_ROUNDING = 0.001, 0.15, 2.0
 
 
@@ -103,7 +104,9 @@ def export_onnx(weights: Weights, path: str | Path) -> Exported:
         unproven.write_bytes(seal(proto.SerializeToString()))
         apart, spread = _compare(weights.model, load_onnx(unproven).model)
         difference, largest = float(apart.median()), float(apart.max())
-        close = difference <= MOST_CLOSE * spread or float(apart.mean()) <= AS_ROUNDING * _rounding(weights.model)
+        close = difference <= MOST_CLOSE * spread
+        if not close and float(apart.quantile(0.25)) <= MOST_CLOSE * spread:
+            close = float(apart.mean()) <= AS_ROUNDING * _rounding(weights.model)
         if not (close and largest <= ALL_CLOSE * spread):
             raise ExportError(
                 f"{path}: not written, as it embeds otherwise than the network: {difference:.1e} apart, at most "
