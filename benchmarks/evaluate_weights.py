@@ -191,10 +191,7 @@ def main() -> int:
     decisions: dict[str, dict[str, dict[str, Any]]] = {}
     for name, (trained, info, every) in named.items():
         model = fused(trained.eval())
-        parts = [
-            embed_windows(model, np.ascontiguousarray(windows[n : n + 1, :, ::every]))
-            for n in track(range(len(records)), name)
-        ]
+        parts = [embed_windows(model, windows[n : n + 1, :, ::every].copy()) for n in track(range(len(records)), name)]
         vectors = np.concatenate(parts)
         found[name] = trials(vectors, records)
         # Thresholds and calibration of means are for windows that share no frames.
