@@ -79,12 +79,10 @@ def load_model(source: str) -> tuple[FingerprintModel, ModelInfo | None, int]:
         return weights.model, info if info.thresholds or info.calibration else None, 1
     model, config, _ = load_run(Path(source))
     # A store says its own rate, which the experiment does not; the benchmark's is taken for it.
-    every = 1 if config.data.store else max(1, round(FPS / config.data.fps))
-    learned = (config.data.fps if not config.data.store else FPS, config.data.clip_length)
-    if learned != (FPS / every, LENGTH // every):
-        print(
-            f"{source}: learned {learned[1]} frames at {learned[0]:g} fps, is shown {LENGTH // every}", file=sys.stderr
-        )
+    fps, length = FPS if config.data.store else config.data.fps, config.data.clip_length
+    every = max(1, round(FPS / fps))
+    if (fps, length) != (FPS / every, LENGTH // every):
+        print(f"{source}: learned {length} frames at {fps:g} fps, is shown {LENGTH // every}", file=sys.stderr)
     return model, None, every
 
 

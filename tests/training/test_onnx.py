@@ -170,6 +170,8 @@ def test_export_verb(exported: Path, tmp_path: Path) -> None:
 def test_a_file_that_embeds_otherwise_is_not_written(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import onnx  # `exported` has skipped where it is missing
+
     from whodrives.training import onnx_export
 
     right = OnnxNetwork.forward
@@ -179,7 +181,6 @@ def test_a_file_that_embeds_otherwise_is_not_written(
         return torch.nn.functional.normalize(rows + 0.005 * rows.roll(1, dims=1), dim=1)
 
     # The graph is another test's; here it is read back wrong.
-    onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
     monkeypatch.setattr(onnx_export, "_graph", lambda _: onnx.load(exported))
     monkeypatch.setattr(onnx_export, "_add_default", lambda _: None)
     monkeypatch.setattr(OnnxNetwork, "forward", slightly_wrong)

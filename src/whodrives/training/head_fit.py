@@ -36,7 +36,7 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def entry(head: nn.Module) -> nn.Module:
-    """The first layer that is refitted; its input is kept."""
+    """The first layer that is refitted; its input is kept. Raises InputError for a head that cannot be refitted."""
     if isinstance(head, SeriesHead):
         return head.norm
     if isinstance(head, TemporalHead):
@@ -55,7 +55,10 @@ def _refitted(head: nn.Module) -> list[nn.Module]:
 
 
 def rest(head: nn.Module, x: Tensor) -> Tensor:
-    """The head's output from what `entry` sees."""
+    """What `entry` sees -> (N, embedding_dim), not yet normalised.
+
+    x : float32 (N, 512); of a `SeriesHead` (N, CONTROLS, S).
+    """
     if isinstance(head, SeriesHead):
         return head.finish(x)
     assert isinstance(head, TemporalHead)
@@ -130,8 +133,8 @@ class _Clips:
         self.pools = [pool for pool in usable if len(pool) >= recipe.identities]
         if not self.pools:
             raise InputError(
-                f"{len(features)} clips leave fewer than {recipe.identities} drivers with {recipe.samples}; refit on "
-                "more"
+                f"{len(features)} clips leave fewer than {recipe.identities} drivers with {recipe.samples}; raise "
+                "train.refit_batches"
             )
         shares = np.array([sum(len(self.rows[d]) for d in pool) for pool in self.pools], dtype=float)
         self.shares = shares / shares.sum()
@@ -161,6 +164,11 @@ def fit_head(
     1e-3, that of a `SeriesHead` goes down a cosine from there. Deterministic under recipe.seed. With
     recipe.refit_teachers so many heads are fitted like that, and then one learns from them in twice as many steps; the
     prototypes are then its mean embeddings of the drivers.
+
+    Parameters
+    ----------
+    features : float32 (M, 512), of a `SeriesHead` (M, CONTROLS, S). drivers : int64 (M,), rows of `prototypes`.
+    pools : drivers that may share a batch. steps : of each head.
 
     Raises
     ------
