@@ -170,7 +170,7 @@ def test_export_verb(exported: Path, tmp_path: Path) -> None:
 def test_a_file_that_embeds_otherwise_is_not_written(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import onnx  # `exported` has skipped where it is missing
+    import onnx  # there, as `exported` is
 
     from whodrives.training import onnx_export
 
